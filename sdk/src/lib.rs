@@ -1,1 +1,97 @@
-//! placeholder
+//! The typed Rust client of **Parlor**, a self-hosted multi-tenant chat backend.
+//!
+//! ```
+//! use parlor_sdk::{Client, NewChat};
+//! use serde_json::json;
+//!
+//! # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = server::Server::start([server::created(server::CHAT)]);
+//! # let url = server.url();
+//! let client = Client::new(url, "your-tenant-api-key")?;
+//! let chat = client
+//!     .create_chat(
+//!         NewChat::new("user123")
+//!             .title("Support Session")
+//!             .metadata(json!({"department": "technical", "priority": "high"})),
+//!     )
+//!     .await?;
+//! assert_eq!(chat.title, "Support Session");
+//! assert_eq!(chat.config.metadata["priority"], "high");
+//! # assert_eq!(server.requests().len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The address and the key usually come from the environment, `PARLOR_URL` and `PARLOR_API_KEY`:
+//! [`Client::from_env`]. Everything else has a default and a setting on [`Client::builder`].
+//!
+//! # The life of a call
+//!
+//! 1. [`Client::create_chat`] makes a [`Call`]. Nothing is sent yet; the call's own settings
+//!    ([`timeout`](Call::timeout), [`header`](Call::header), [`idempotency_key`](Call::idempotency_key), …) are
+//!    made on it.
+//! 2. Awaiting the call, or [`Call::with_response`] when status and headers matter, starts its clock. What cannot
+//!    be sent (metadata that is no JSON object, a header that is not one) is an [`Error`] here, before any
+//!    connection is opened.
+//! 3. A `POST` gets its `Idempotency-Key`: yours, or a random UUID. The body and the key are fixed from now on and
+//!    the same in every attempt, so the server carries the call out at most once, however often it is sent.
+//! 4. An attempt sends the request and reads the answer, both bounded: 15 seconds, and 8 MiB of body. Redirects are
+//!    not followed: that would lose the body of a `POST`, or hand the API key to another host.
+//! 5. A failure that may pass (no connection, a time-out, a broken connection, 408, 429, 500, 502, 503, 504, and 409
+//!    `idempotency_in_progress`) is repeated after a random pause that grows with each attempt and is never shorter
+//!    than the server's `Retry-After`: three attempts in all, as long as the client's [retry budget](RetryPolicy)
+//!    and the call's total time, 60 seconds, allow it. [`RetryPolicy`] has the rules.
+//! 6. A 2xx answer becomes the model, for example a [`Chat`]; fields that this version does not know are skipped.
+//!    Anything else becomes an [`Error`] that keeps the server's [`Problem`] and tells what to do next:
+//!    [`is_retryable`](Error::is_retryable), [`was_maybe_processed`](Error::was_maybe_processed),
+//!    [`idempotency_key`](Error::idempotency_key).
+//!
+//! Dropping the future abandons the call. Whether the server has carried it out is then unknown; the same call with
+//! the same [`idempotency_key`](Call::idempotency_key) finds out, for 24 hours.
+//!
+//! # Requirements
+//!
+//! Calls run on a Tokio runtime with its I/O and time drivers enabled. TLS is rustls with the *ring* provider and the
+//! platform's certificate roots; no process-wide provider has to be installed, and one that is installed is left
+//! alone.
+//!
+//! # Features
+//!
+//! - `utoipa`: the models implement [`utoipa::ToSchema`](https://docs.rs/utoipa), so that an application can name
+//!   them in its own `OpenAPI` document. Off by default.
+
+mod answer;
+mod attempts;
+mod base_url;
+mod budget;
+mod call;
+mod chats;
+mod client;
+mod clock;
+mod error;
+mod headers;
+mod idempotency;
+mod model;
+mod operation;
+mod problem;
+mod response;
+mod retry;
+mod retry_after;
+mod secret;
+mod transport;
+
+pub use call::{Call, CallFuture};
+pub use chats::NewChat;
+pub use client::{Client, ClientBuilder};
+pub use clock::{Clock, Pause};
+pub use error::{Error, ErrorKind};
+pub use model::{Chat, ChatConfig};
+pub use operation::{OPERATIONS, Operation};
+pub use problem::{Code, FieldError, Problem};
+pub use response::Response;
+pub use retry::RetryPolicy;
+
+/// The `http` crate, whose [`StatusCode`](http::StatusCode) and [`HeaderMap`](http::HeaderMap) this crate speaks.
+pub use http;

@@ -1,0 +1,192 @@
+//! What an answer means: a success to be decoded, or an error.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, StatusCode};
+use reqwest::Url;
+
+use crate::error::{Error, Refusal};
+use crate::headers::{self, X_REQUEST_ID};
+use crate::problem::Problem;
+use crate::retry_after::retry_after;
+
+/// How much of a body that is no problem document an error keeps, in bytes.
+const MAX_KEPT_BODY: usize = 16 * 1024;
+
+/// An answer whose body has been read, as far as it is read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// There is more than the bound for the body.
+    pub(crate) is_cut: bool,
+}
+
+impl Answer {
+    /// For an error about an answer that has no problem document.
+    pub(crate) fn into_refusal(self) -> Refusal {
+        Refusal {
+            status: self.status,
+            request_id: headers::text(&self.headers, &X_REQUEST_ID).map(str::to_owned),
+            retry_after: None,
+            problem: None,
+            body: Some(kept(&self.body)).filter(|body| !body.is_empty()),
+        }
+    }
+}
+
+/// Lets a success through and makes an error of everything else. `now` is what a `Retry-After` date counts from.
+pub(crate) fn judge(answer: Answer, url: &Url, now: SystemTime) -> Result<Answer, Error> {
+    if answer.status.is_redirection() {
+        let message = redirect_message(&answer, url);
+        return Err(Error::redirect(message, refusal(answer, now)));
+    }
+    if !answer.status.is_success() {
+        let refusal = refusal(answer, now);
+        return Err(Error::status_code(status_message(&refusal), refusal));
+    }
+    if answer.is_cut {
+        let message = format!("the answer is a success, but larger than {} bytes", answer.body.len());
+        return Err(Error::too_large(message).in_answer(answer.into_refusal()));
+    }
+    Ok(answer)
+}
+
+fn refusal(answer: Answer, now: SystemTime) -> Refusal {
+    let retry_after = retry_after(&answer.headers, now);
+    let Some(problem) = problem(&answer) else {
+        return Refusal { retry_after, ..answer.into_refusal() };
+    };
+    let request_id = headers::text(&answer.headers, &X_REQUEST_ID)
+        .or(Some(problem.request_id.as_str()).filter(|id| !id.is_empty()))
+        .map(str::to_owned);
+    Refusal { status: answer.status, request_id, retry_after, problem: Some(problem), body: None }
+}
+
+fn problem(answer: &Answer) -> Option<Problem> {
+    let media_type = headers::text(&answer.headers, &CONTENT_TYPE)?.split(';').next()?.trim();
+    if !media_type.eq_ignore_ascii_case("application/problem+json") {
+        return None;
+    }
+    serde_json::from_slice(&answer.body).ok()
+}
+
+fn kept(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(MAX_KEPT_BODY)]).into_owned()
+}
+
+fn status_message(refusal: &Refusal) -> String {
+    let Some(problem) = &refusal.problem else {
+        return format!("the server answered {}, without a problem document", refusal.status);
+    };
+    let message = format!("{} {}: {}", refusal.status.as_u16(), problem.code, problem.detail);
+    if problem.errors.is_empty() {
+        return message;
+    }
+    let fields: Vec<_> = problem.errors.iter().map(|field| format!("{}: {}", field.pointer, field.detail)).collect();
+    format!("{message} [{}]", fields.join("; "))
+}
+
+fn redirect_message(answer: &Answer, url: &Url) -> String {
+    let target = headers::text(&answer.headers, &LOCATION)
+        .and_then(|location| url.join(location).ok())
+        .map(|location| format!(" to {}", without_secrets(location)))
+        .unwrap_or_default();
+    format!(
+        "the server answered {} with a redirect{target}, which is not followed, as that could lose the request or hand \
+         the API key to another host: make the base URL the address that answers",
+        answer.status.as_u16()
+    )
+}
+
+/// A redirect may carry a password or a token; what is needed is where it leads.
+fn without_secrets(mut url: Url) -> Url {
+    // Both fail only for addresses that cannot have a user, and so have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn answer(status: u16, headers: &[(HeaderName, &str)], body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            is_cut: false,
+        }
+    }
+
+    fn judged(answer: Answer) -> Error {
+        judge(answer, &Url::parse("https://example.com/api/v1/chats/").unwrap(), SystemTime::UNIX_EPOCH).unwrap_err()
+    }
+
+    #[test]
+    fn a_problem_is_recognised_by_its_media_type() {
+        let body = r#"{"code":"unavailable","detail":"Later.","request_id":"r"}"#;
+        for media_type in ["application/problem+json", "Application/Problem+JSON; charset=utf-8"] {
+            let error = judged(answer(503, &[(CONTENT_TYPE, media_type)], body));
+            assert_eq!(error.problem().unwrap().detail, "Later.");
+            assert_eq!((error.request_id(), error.body()), (Some("r"), None));
+        }
+        let error = judged(answer(503, &[(CONTENT_TYPE, "application/json")], body));
+        assert!(error.problem().is_none());
+        assert_eq!(error.body(), Some(body));
+    }
+
+    #[test]
+    fn a_body_that_only_claims_to_be_a_problem_is_kept_as_it_is() {
+        let error = judged(answer(500, &[(CONTENT_TYPE, "application/problem+json")], "oops"));
+        assert_eq!((error.code(), error.body()), (None, Some("oops")));
+    }
+
+    #[test]
+    fn the_header_has_the_request_id_in_preference_to_the_problem() {
+        let headers = [(CONTENT_TYPE, "application/problem+json"), (X_REQUEST_ID, "header")];
+        assert_eq!(judged(answer(500, &headers, r#"{"request_id":"body"}"#)).request_id(), Some("header"));
+    }
+
+    #[test]
+    fn every_refused_field_is_in_the_message() {
+        let body = r#"{"code":"invalid_request","detail":"No.","errors":[
+            {"pointer":"/user_id","detail":"is required"},{"pointer":"/title","detail":"is empty"}]}"#;
+        let error = judged(answer(400, &[(CONTENT_TYPE, "application/problem+json")], body));
+        assert_eq!(error.to_string(), "400 invalid_request: No. [/user_id: is required; /title: is empty]");
+    }
+
+    #[test]
+    fn the_kept_body_is_bounded() {
+        let error = judged(answer(502, &[], &"é".repeat(20_000)));
+        let body = error.body().unwrap();
+        assert!(body.len() <= MAX_KEPT_BODY + 3 && body.starts_with('é'), "{}", body.len());
+    }
+
+    #[test]
+    fn where_a_redirect_leads_is_told_without_its_secrets() {
+        let location = "https://user:hunter2@other.example/path?token=hunter2#hunter2";
+        let error = judged(answer(302, &[(LOCATION, location)], ""));
+        assert!(error.to_string().contains("https://other.example/path,"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        let relative = judged(answer(308, &[(LOCATION, "/elsewhere")], ""));
+        assert!(relative.to_string().contains("https://example.com/elsewhere,"), "{relative}");
+    }
+
+    #[test]
+    fn only_a_redirect_that_repeats_the_request_elsewhere_has_surely_done_nothing() {
+        for (status, maybe) in [(301, true), (302, true), (303, true), (307, false), (308, false)] {
+            let error = judged(answer(status, &[], ""));
+            assert_eq!(error.was_maybe_processed(), maybe, "{status}");
+            assert!(!error.is_retryable(), "{status}");
+        }
+    }
+}

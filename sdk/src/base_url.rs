@@ -1,0 +1,117 @@
+//! The address of the server.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use crate::error::Error;
+
+/// An `http` or `https` address, perhaps with a path in front of the API's, and nothing else in it.
+#[derive(Clone)]
+pub(crate) struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// No message repeats the address: until it is known to hold no password, it may.
+    pub(crate) fn parse(address: &str) -> Result<Self, Error> {
+        let url = Url::parse(address).map_err(|error| {
+            Error::configuration("the base URL is not a URL: write it like http://localhost:8000").caused_by(error)
+        })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Error::configuration(
+                "the base URL must begin with http:// or https://, for example http://localhost:8000",
+            ));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::configuration(
+                "the base URL holds a user name or password: leave it out, as Parlor knows its callers by their API \
+                 key; what a gateway in front of it wants goes into ClientBuilder::header",
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Error::configuration(
+                "the base URL has a query or a fragment: leave away everything from the `?` or `#` on",
+            ));
+        }
+        Ok(Self(url))
+    }
+
+    /// The address of a path of the API, which begins with a slash.
+    pub(crate) fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}{path}", self.0.path().trim_end_matches('/')));
+        url
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Whether the server is on this machine, where no proxy leads.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_front_is_kept_with_and_without_its_slash() {
+        for (base, expected) in [
+            ("http://localhost:8000", "http://localhost:8000/api/v1/chats/"),
+            ("http://localhost:8000/", "http://localhost:8000/api/v1/chats/"),
+            ("https://example.com/parlor", "https://example.com/parlor/api/v1/chats/"),
+            ("https://example.com/parlor/", "https://example.com/parlor/api/v1/chats/"),
+            ("https://example.com/a/b//", "https://example.com/a/b/api/v1/chats/"),
+        ] {
+            assert_eq!(BaseUrl::parse(base).unwrap().join("/api/v1/chats/").as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_web_address_is_refused_and_says_what_to_do() {
+        for (address, advice) in [
+            ("", "http://localhost:8000"),
+            ("localhost", "http://localhost:8000"),
+            ("localhost:8000", "http://"),
+            ("ftp://example.com", "http://"),
+            ("file:///etc/passwd", "http://"),
+            ("http://", "http://localhost:8000"),
+            ("http://example.com:port", "http://localhost:8000"),
+            ("https://user@example.com", "leave it out"),
+            ("https://example.com?a=b", "leave away"),
+            ("https://example.com/#top", "leave away"),
+        ] {
+            let error = BaseUrl::parse(address).map(|url| url.to_string()).unwrap_err();
+            assert!(error.to_string().contains(advice), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        for address in ["https://user:hunter2@example.com", "https://user:hunter2@example.com:port", "user:hunter2@x"] {
+            let error = BaseUrl::parse(address).map(|url| url.to_string()).unwrap_err();
+            assert!(!format!("{error} {error:?} {error:#?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised_by_name_and_by_number() {
+        for address in ["http://localhost:1", "http://127.0.0.1", "http://127.8.9.1:2", "http://[::1]:3"] {
+            assert!(BaseUrl::parse(address).unwrap().is_loopback(), "{address}");
+        }
+        for address in ["http://example.com", "http://10.0.0.1", "http://[2001:db8::1]", "http://localhost.example"] {
+            assert!(!BaseUrl::parse(address).unwrap().is_loopback(), "{address}");
+        }
+    }
+}

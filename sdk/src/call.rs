@@ -1,0 +1,255 @@
+//! One call: what is asked, and the settings of this one time.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::de::DeserializeOwned;
+
+use crate::attempts;
+use crate::client::{Client, Settings};
+use crate::error::Error;
+use crate::headers::{self, IDEMPOTENCY_KEY, Names, X_API_KEY};
+use crate::idempotency::IdempotencyKey;
+use crate::operation::Operation;
+use crate::response::Response;
+use crate::transport::Request;
+
+/// What is understood: the models, and the problem document of a refusal.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, application/problem+json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A call that awaits to its value, for example to a [`Chat`](crate::Chat).
+///
+/// Nothing is sent before it is awaited. Its settings apply to this call only; what is wrong with one is reported when
+/// the call is awaited, before anything is sent.
+///
+/// ```
+/// use std::time::Duration;
+/// use parlor_sdk::NewChat;
+///
+/// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = server::Server::start([server::created(server::CHAT)]);
+/// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+/// let chat = client
+///     .create_chat(NewChat::new("user123"))
+///     .timeout(Duration::from_secs(5))
+///     .header("X-Request-Id", "order-42")
+///     .idempotency_key("order-42-chat")
+///     .await?;
+/// # assert_eq!(server.requests()[0].header("x-request-id"), Some("order-42"));
+/// # assert_eq!(server.requests()[0].header("idempotency-key"), Some("order-42-chat"));
+/// # assert_eq!(chat.user_id, "user123");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call<T> {
+    client: Client,
+    operation: Operation,
+    /// The first thing that is wrong wins.
+    draft: Result<Draft, Error>,
+    output: PhantomData<fn() -> T>,
+}
+
+/// The part of a call that is its own.
+struct Draft {
+    path: String,
+    body: Bytes,
+    headers: HeaderMap,
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+    idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What [`Call`] turns into when it is awaited.
+pub type CallFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+impl<T> Call<T> {
+    /// `path` is the operation's, with its parameters filled in and percent-encoded.
+    pub(crate) fn new(
+        client: &Client,
+        operation: Operation,
+        path: impl Into<String>,
+        body: Result<Vec<u8>, Error>,
+    ) -> Self {
+        let draft = body.map(|body| Draft {
+            path: path.into(),
+            body: body.into(),
+            headers: HeaderMap::new(),
+            timeout: None,
+            deadline: None,
+            idempotency_key: None,
+        });
+        Self { client: client.clone(), operation, draft, output: PhantomData }
+    }
+
+    /// How long the call may take, with all its attempts and the pauses between them, counted from when it is awaited.
+    /// Replaces the client's [`total_timeout`](crate::ClientBuilder::total_timeout).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.amend(|draft| {
+            draft.timeout = Some(timeout);
+            Ok(())
+        })
+    }
+
+    /// When the call must have ended. With a [`timeout`](Call::timeout), the client's or its own, the earlier counts.
+    pub fn deadline(self, deadline: Instant) -> Self {
+        self.amend(|draft| {
+            draft.deadline = Some(deadline);
+            Ok(())
+        })
+    }
+
+    /// A header for this call. Replaces an earlier one of the same name, the client's included. The headers that
+    /// [`ClientBuilder::header`](crate::ClientBuilder::header) lists cannot be set.
+    pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+        self.amend(|draft| {
+            let (name, value) = headers::parse(name, value).map_err(Error::invalid_call)?;
+            draft.headers.insert(name, value);
+            Ok(())
+        })
+    }
+
+    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID.
+    ///
+    /// The server carries out calls with the same key and the same body once and gives all of them the first answer,
+    /// for 24 hours. With a key that follows from the application's own data, a call can be repeated after a crash. The
+    /// same key with another body is refused: 422, [`Code::IdempotencyKeyReused`](crate::Code::IdempotencyKeyReused).
+    pub fn idempotency_key(self, key: impl Into<String>) -> Self {
+        let keyed = self.operation.is_keyed();
+        self.amend(|draft| {
+            if !keyed {
+                return Err(Error::invalid_call("only a call that creates something takes an idempotency key"));
+            }
+            draft.idempotency_key = Some(IdempotencyKey::parse(key.into())?);
+            Ok(())
+        })
+    }
+
+    fn amend(self, change: impl FnOnce(&mut Draft) -> Result<(), Error>) -> Self {
+        let draft = self.draft.and_then(|mut draft| {
+            change(&mut draft)?;
+            Ok(draft)
+        });
+        Self { draft, ..self }
+    }
+}
+
+impl<T: DeserializeOwned> Call<T> {
+    /// Makes the call and returns its value with status, headers, request id and number of attempts.
+    ///
+    /// ```
+    /// # use parlor_sdk::NewChat;
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::created(server::CHAT)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// let response = client.create_chat(NewChat::new("user123")).with_response().await?;
+    /// assert_eq!(response.status().as_u16(), 201);
+    /// if response.is_replayed() {
+    ///     println!("this chat had been created before");
+    /// }
+    /// println!("{} (request {:?})", response.value().id, response.request_id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As awaiting the call itself: [`Error`] tells what to do.
+    pub async fn with_response(self) -> Result<Response<T>, Error> {
+        let Self { client, operation, draft, .. } = self;
+        let draft = draft.map_err(|error| error.in_call(operation, 0, None, false))?;
+        let call = draft.into_prepared(operation, &client.inner.settings);
+        let (answer, attempts) = attempts::make(&client.inner, &call).await?;
+        let key = call.key();
+        match serde_json::from_slice(&answer.body) {
+            Ok(value) => Ok(Response::new(value, answer.status, answer.headers, attempts, key.map(str::to_owned))),
+            Err(error) => Err(Error::decode("the answer is a success, but not what the contract says")
+                .caused_by(error)
+                .in_answer(answer.into_refusal())
+                .in_call(operation, attempts, key, true)),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
+    type Output = Result<T, Error>;
+    type IntoFuture = CallFuture<T>;
+
+    fn into_future(self) -> CallFuture<T> {
+        Box::pin(async move { self.with_response().await.map(Response::into_value) })
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = f.debug_struct("Call");
+        call.field("operation", &self.operation.id());
+        match &self.draft {
+            Ok(draft) => call
+                .field("path", &draft.path)
+                .field("headers", &Names(&draft.headers))
+                .field("timeout", &draft.timeout)
+                .field("deadline", &draft.deadline)
+                .field("idempotency_key", &draft.idempotency_key),
+            Err(error) => call.field("refused", error),
+        };
+        call.finish_non_exhaustive()
+    }
+}
+
+/// A call as every attempt sends it.
+pub(crate) struct Prepared {
+    pub(crate) operation: Operation,
+    pub(crate) request: Request,
+    idempotency_key: Option<IdempotencyKey>,
+    timeout: Duration,
+    deadline: Option<Instant>,
+}
+
+impl Prepared {
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.idempotency_key.as_ref().map(IdempotencyKey::as_str)
+    }
+
+    /// When the call that begins now must have ended; none when that is beyond the clock's range.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.deadline.into_iter().chain(now.checked_add(self.timeout)).min()
+    }
+}
+
+impl Draft {
+    /// The SDK's own headers come last, so that nothing else can take their place.
+    fn into_prepared(self, operation: Operation, settings: &Settings) -> Prepared {
+        let idempotency_key = operation.is_keyed().then(|| self.idempotency_key.unwrap_or_else(IdempotencyKey::random));
+        let mut headers = settings.headers.clone();
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(ACCEPT, ACCEPTED);
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(X_API_KEY, settings.api_key.header_value());
+        if let Some(key) = &idempotency_key {
+            headers.insert(IDEMPOTENCY_KEY, key.header_value());
+        }
+        let method = Method::from_bytes(operation.method().as_bytes()).expect("the table holds methods");
+        let url = settings.base_url.join(&self.path);
+        Prepared {
+            operation,
+            request: Request { method, url, headers, body: self.body },
+            idempotency_key,
+            timeout: self.timeout.unwrap_or(settings.total_timeout),
+            deadline: self.deadline,
+        }
+    }
+}

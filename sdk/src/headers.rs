@@ -1,0 +1,103 @@
+//! Headers that an application adds to its requests, and those it leaves to the SDK.
+
+use std::fmt;
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What belongs to the message itself or to the connection: another value would make the request a different one.
+const RESERVED: [HeaderName; 11] = [
+    ACCEPT,
+    ACCEPT_ENCODING,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    EXPECT,
+    HOST,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Reads a header that the application wants to send. The message never repeats the value, which may be a secret.
+pub(crate) fn parse(
+    name: impl TryInto<HeaderName>,
+    value: impl TryInto<HeaderValue>,
+) -> Result<(HeaderName, HeaderValue), String> {
+    let name: HeaderName = name.try_into().map_err(|_| "a header name is not valid".to_owned())?;
+    let value = value.try_into().map_err(|_| format!("the value of the header `{name}` is not valid"))?;
+    match instead(&name) {
+        Some(instead) => Err(format!("the header `{name}` is set by the SDK: {instead}")),
+        None => Ok((name, value)),
+    }
+}
+
+/// What to do instead of setting this header; none when it may be set.
+fn instead(name: &HeaderName) -> Option<&'static str> {
+    if name == X_API_KEY {
+        Some("give the key to Client::new or Client::builder")
+    } else if name == IDEMPOTENCY_KEY {
+        Some("use Call::idempotency_key")
+    } else if name == USER_AGENT {
+        Some("use ClientBuilder::user_agent")
+    } else if RESERVED.contains(name) {
+        Some("it follows from the request")
+    } else {
+        None
+    }
+}
+
+/// The text of a header; none when it is absent or not ASCII.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Shows the names only: a value may be a secret, and nothing marks it as one.
+pub(crate) struct Names<'a>(pub(crate) &'a HeaderMap);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys().map(HeaderName::as_str)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_the_application_is_taken() {
+        let (name, value) = parse("X-Request-Id", "r-1").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-request-id", "r-1"));
+    }
+
+    #[test]
+    fn what_the_sdk_sets_is_refused_and_says_what_to_do_instead() {
+        for (name, instead) in [
+            ("X-API-Key", "Client::builder"),
+            ("Idempotency-Key", "Call::idempotency_key"),
+            ("User-Agent", "ClientBuilder::user_agent"),
+            ("Content-Type", "follows from the request"),
+            ("Host", "follows from the request"),
+        ] {
+            let message = parse(name, "x").unwrap_err();
+            assert!(message.contains(instead), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_not_repeated() {
+        let message = parse("Authorization", "secret\n").unwrap_err();
+        assert!(message.contains("authorization") && !message.contains("secret"), "{message}");
+        assert!(parse("no name", "x").is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! An answer with what came along with it.
+
+use std::fmt;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::headers::{self, IDEMPOTENCY_REPLAYED, Names, X_REQUEST_ID};
+
+/// A successful answer: the value, and what HTTP says about it.
+///
+/// [`Call::with_response`](crate::Call::with_response) returns one. Its `Debug` shows the names of the headers only.
+#[derive(Clone)]
+pub struct Response<T> {
+    value: T,
+    status: StatusCode,
+    headers: HeaderMap,
+    attempts: u32,
+    idempotency_key: Option<String>,
+}
+
+impl<T> Response<T> {
+    pub(crate) fn new(
+        value: T,
+        status: StatusCode,
+        headers: HeaderMap,
+        attempts: u32,
+        idempotency_key: Option<String>,
+    ) -> Self {
+        Self { value, status, headers, attempts, idempotency_key }
+    }
+
+    /// What the call answers without all this.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The same, to keep.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// The status, a success (2xx).
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All headers of the answer.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The name under which the server's log has the request (`X-Request-Id`).
+    pub fn request_id(&self) -> Option<&str> {
+        headers::text(&self.headers, &X_REQUEST_ID)
+    }
+
+    /// Whether this is the stored answer to an earlier request with the same `Idempotency-Key`
+    /// (`Idempotency-Replayed: true`). It may be an earlier attempt of this very call.
+    pub fn is_replayed(&self) -> bool {
+        headers::text(&self.headers, &IDEMPOTENCY_REPLAYED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// How many times the request was sent, or a connection for it was tried; at least 1.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The `Idempotency-Key` of the call, own or generated.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Response<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &Names(&self.headers))
+            .field("attempts", &self.attempts)
+            .field("idempotency_key", &self.idempotency_key)
+            .field("value", &self.value)
+            .finish()
+    }
+}

@@ -1,0 +1,63 @@
+//! The API key, in a type that cannot be printed.
+
+use std::fmt;
+
+use http::HeaderValue;
+
+use crate::error::Error;
+
+/// A tenant's API key: visible ASCII, shown as `***`.
+#[derive(Clone)]
+pub(crate) struct ApiKey(HeaderValue);
+
+impl ApiKey {
+    /// The message never repeats the key, not even the part that is wrong.
+    pub(crate) fn parse(key: &str) -> Result<Self, Error> {
+        if key.is_empty() {
+            return Err(Error::configuration("the API key is empty: use the key that `parlor key create` printed"));
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::configuration(
+                "the API key may hold visible ASCII characters only: look for a space, a line break or a quotation \
+                 mark that was copied with it",
+            ));
+        }
+        let mut value =
+            HeaderValue::from_str(key).map_err(|_| Error::configuration("the API key is not a header value"))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    /// The value of `X-API-Key`, marked sensitive so that nothing below the SDK prints it either.
+    pub(crate) fn header_value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_sensitive_and_the_key_is_not_shown() {
+        let key = ApiKey::parse("plr_secret").unwrap();
+        assert!(key.header_value().is_sensitive());
+        assert_eq!(key.header_value(), "plr_secret");
+        assert_eq!(format!("{key:?} {:?}", key.header_value()), "*** Sensitive");
+    }
+
+    #[test]
+    fn what_is_not_visible_ascii_is_refused_and_not_repeated() {
+        for key in ["", "with space", "line\n", "tab\t", "naïve", "nul\0", "\u{7f}"] {
+            let error = ApiKey::parse(key).unwrap_err();
+            assert!(error.to_string().contains("API key"), "{error}");
+            assert!(key.is_empty() || !format!("{error} {error:?}").contains(key), "{error}");
+        }
+    }
+}

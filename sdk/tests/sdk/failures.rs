@@ -1,0 +1,173 @@
+//! What an application learns when a call fails.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use parlor_sdk::{Client, Code, ErrorKind, NewChat, RetryPolicy};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::clock::VirtualClock;
+use crate::server::{CHAT, Server, answer, created, problem, raw};
+use crate::{KEY, builder, client};
+
+fn new_chat() -> NewChat {
+    NewChat::new("user123")
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+#[tokio::test]
+async fn the_servers_problem_is_kept() {
+    let server = Server::start([problem(400, "invalid_request")]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Status);
+    assert_eq!(error.status().unwrap().as_u16(), 400);
+    assert_eq!(error.code(), Some(&Code::InvalidRequest));
+    assert_eq!(error.request_id(), Some("request-1"));
+    assert_eq!(error.body(), None);
+    let problem = error.problem().unwrap();
+    assert_eq!((problem.type_uri.as_str(), problem.title.as_str()), ("about:blank", "Scripted"));
+    assert_eq!((problem.status, problem.detail.as_str()), (400, "It was so written."));
+    assert_eq!((problem.errors[0].pointer.as_str(), problem.errors[0].detail.as_str()), ("/user_id", "is too short"));
+    assert_eq!(
+        error.to_string(),
+        "create_chat: 400 invalid_request: It was so written. [/user_id: is too short] (request request-1)"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_problem_is_kept_too() {
+    let server = Server::start([answer(403, &[("Content-Type", "text/html")], "<h1>Forbidden</h1>")]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert_eq!(error.body(), Some("<h1>Forbidden</h1>"));
+    assert!(error.problem().is_none() && error.code().is_none() && error.request_id().is_none());
+    assert!(error.to_string().contains("403 Forbidden, without a problem document"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_known_by_its_status_even_if_its_body_breaks_off() {
+    let server = Server::start([raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\n{\"type")]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Status, 1));
+    assert_eq!(error.body(), Some("{\"type"));
+}
+
+#[tokio::test]
+async fn the_body_of_a_refusal_is_read_to_a_bound() {
+    let endless = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: 999999999\r\n\r\n{}", "x".repeat(200_000));
+    let server = Server::start([raw(endless)]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Status);
+    assert_eq!(error.body().unwrap().len(), 16 * 1024);
+}
+
+#[tokio::test]
+async fn a_success_that_makes_no_sense_is_neither_repeated_nor_denied() {
+    for garbage in ["", "<h1>Welcome</h1>", "{}", &CHAT.replace("a1b2c3d4-", "")] {
+        let server = Server::start([answer(201, &[("X-Request-Id", "request-9")], garbage), created(CHAT)]);
+        let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1));
+        assert_eq!(error.status().unwrap().as_u16(), 201);
+        assert_eq!(error.request_id(), Some("request-9"));
+        assert_eq!(error.body().unwrap_or_default(), garbage);
+        assert!(error.was_maybe_processed() && !error.is_retryable());
+        assert!(causes(&error).any(<dyn StdError>::is::<serde_json::Error>));
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_is_too_large_is_not_read_to_its_end() {
+    let chunked =
+        format!("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));
+    let endless = format!("HTTP/1.1 201 Created\r\nContent-Length: 999999999\r\n\r\n{}", "x".repeat(2048));
+    for oversized in [chunked, endless] {
+        let server = Server::start([raw(oversized)]);
+        let client = builder(&server, &VirtualClock::new()).max_response_bytes(1024).build().unwrap();
+        let error = client.create_chat(new_chat()).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::TooLarge, 1));
+        assert!(error.to_string().contains("1024 bytes"), "{error}");
+        assert!(error.was_maybe_processed() && !error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_body_as_large_as_the_bound_is_read() {
+    let server = Server::start([created(CHAT)]);
+    let client = builder(&server, &VirtualClock::new()).max_response_bytes(CHAT.len()).build().unwrap();
+    client.create_chat(new_chat()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let target = Server::start([created(CHAT)]);
+        let server = Server::start([answer(status, &[("Location", target.url())], "")]);
+        let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Redirect, 1));
+        assert_eq!(error.status().unwrap().as_u16(), status);
+        assert!(error.to_string().contains(target.url()), "{error}");
+        assert!(target.requests().is_empty(), "the key must not be sent there");
+    }
+}
+
+#[tokio::test]
+async fn no_connection_means_that_nothing_has_happened() {
+    // Bound but not listening: nobody else gets the port, and nobody answers.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let client = Client::builder(&url, KEY).clock(VirtualClock::new()).build().unwrap();
+    let error = client.create_chat(new_chat()).await.unwrap_err();
+
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3));
+    assert!(error.is_retryable() && !error.was_maybe_processed());
+    assert!(error.to_string().contains(&url), "{error}");
+    let io = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>()).expect("the cause is kept");
+    assert_eq!(io.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(causes(&error).all(|cause| !cause.is::<reqwest::Error>()), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_accepted_in_time_is_none() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts, so once the queue is full the next connection waits for ever.
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        queue.push(stream.unwrap());
+    }
+    let client = Client::builder(format!("http://{address}"), KEY)
+        .connect_timeout(Duration::from_millis(50))
+        .retry(RetryPolicy::never())
+        .build()
+        .unwrap();
+    let error = client.create_chat(new_chat()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert!(!error.was_maybe_processed());
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
+    // The server is gone after the first request.
+    let server = Server::start([raw("")]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3));
+    assert!(error.was_maybe_processed());
+    assert_eq!(error.idempotency_key(), server.requests()[0].header("idempotency-key"));
+}
+
+#[tokio::test]
+async fn a_broken_connection_keeps_its_cause() {
+    let server = Server::start([raw("HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\n{")]);
+    let client = builder(&server, &VirtualClock::new()).retry(RetryPolicy::never()).build().unwrap();
+    let error = client.create_chat(new_chat()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    assert!(causes(&error).count() >= 2, "{error:?}");
+    assert!(causes(&error).all(|cause| !cause.is::<reqwest::Error>()), "{error:?}");
+}

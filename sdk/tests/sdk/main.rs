@@ -1,0 +1,26 @@
+//! The SDK against a scripted server on a real port, in virtual time, and against the server's document.
+
+mod clock;
+mod contract;
+mod failures;
+mod requests;
+mod retries;
+mod secrets;
+mod server;
+
+use parlor_sdk::{Client, ClientBuilder};
+
+use crate::clock::VirtualClock;
+use crate::server::Server;
+
+/// The key of every test.
+const KEY: &str = "plr_0123456789abcdefghijKLMNOPQRSTUVcrc32x";
+
+/// A client of the scripted server, in virtual time, whose every pause is half of the longest.
+fn builder(server: &Server, clock: &VirtualClock) -> ClientBuilder {
+    Client::builder(server.url(), KEY).clock(clock.clone()).randomness(|| 0.5)
+}
+
+fn client(server: &Server) -> Client {
+    builder(server, &VirtualClock::new()).build().unwrap()
+}

@@ -1,0 +1,125 @@
+// A server that plays a script: one step for each connection it accepts, and none after the last. It uses nothing but
+// the standard library, as the examples in the documentation include this file too.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// The contract's example of a chat.
+pub(crate) const CHAT: &str = r#"{
+    "id": "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d",
+    "user_id": "user123",
+    "tenant_id": "tenant-uuid-here",
+    "title": "Support Session",
+    "config": {"metadata": {"department": "technical", "priority": "high"}},
+    "created_at": "2024-01-15T10:30:00Z",
+    "updated_at": "2024-01-15T10:30:00Z",
+    "last_message_at": null
+}"#;
+
+/// What to do with a connection whose request has been read. It is closed afterwards.
+pub(crate) type Step = Box<dyn FnOnce(&mut TcpStream) + Send>;
+
+/// A request as it came over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Method, target and version.
+    pub(crate) line: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    fn read(stream: &TcpStream) -> Option<Self> {
+        let mut reader = BufReader::new(stream);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let line = lines.first()?.clone();
+        let headers: BTreeMap<_, _> = lines[1..]
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        Some(Self { line, headers, body: String::from_utf8(body).unwrap() })
+    }
+}
+
+/// The server on a port of its own. After the last step the port is closed.
+pub(crate) struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    pub(crate) fn start(script: impl IntoIterator<Item = Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (script, seen) = (Vec::from_iter(script), Arc::clone(&requests));
+        thread::spawn(move || {
+            for step in script {
+                let (mut stream, _) = listener.accept().unwrap();
+                let request = Request::read(&stream).expect("a client that sends a whole request");
+                seen.lock().unwrap().push(request);
+                step(&mut stream);
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Sends these bytes, whatever they are.
+pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Step {
+    let bytes = bytes.into();
+    // The client need not be there any more: it may have enough after a part of it.
+    Box::new(move |stream| drop(stream.write_all(&bytes)))
+}
+
+/// A complete answer.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Step {
+    let mut head = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    raw(format!("{head}\r\n{body}"))
+}
+
+/// The success of `create_chat`.
+pub(crate) fn created(chat: &str) -> Step {
+    answer(201, &[("Content-Type", "application/json"), ("X-Request-Id", "request-1")], chat)
+}
+
+/// A refusal as the contract has it.
+pub(crate) fn problem(status: u16, code: &str) -> Step {
+    let body = format!(
+        r#"{{"type":"about:blank","title":"Scripted","status":{status},"detail":"It was so written.","code":"{code}",
+            "request_id":"request-1","errors":[{{"pointer":"/user_id","detail":"is too short"}}]}}"#
+    );
+    answer(status, &[("Content-Type", "application/problem+json")], &body)
+}

@@ -1,0 +1,12 @@
+//! Programs that use the Parlor SDK. Each is one file, to be read from the top and copied.
+//!
+//! | example | shows |
+//! |---|---|
+//! | `quickstart` | a first chat: connect, create, print |
+//! | `embed_in_utoipa` | an application whose own `OpenAPI` document speaks of Parlor's `Chat` |
+//!
+//! Both talk to the server at `PARLOR_URL`, by default `http://localhost:8000`, with the key in `PARLOR_API_KEY`:
+//!
+//! ```text
+//! PARLOR_API_KEY=… cargo run -p parlor-examples --example quickstart
+//! ```

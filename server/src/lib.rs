@@ -1,1 +1,49 @@
-//! placeholder
+//! Parlor's server.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! http::listen      accepts the connection, bounds it, parses HTTP
+//! http::stack       names the request, catches panics, renders failures, counts, logs
+//! api::chats        create_chat: who calls, what is asked; nothing else
+//! chat::chats       create_chat: id, time, title
+//! store             tenant(..).create_chat: whose data
+//! store::writer     create_chat: user, chat, idempotency record in one transaction with other requests; commit
+//! ```
+//!
+//! One direction, no way back up, and each layer calls the same verb of the next. A handler gets its answer after the
+//! commit: what was acknowledged survives a crash.
+//!
+//! # The modules
+//!
+//! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api` and
+//! `http` put it on the wire; [`store`] keeps it. [`app`] builds all of it, [`config`] has every setting, [`commands`] is
+//! the command line. [`clock`] is where time comes from; [`metrics`] what is counted.
+//!
+//! The server can be embedded:
+//!
+//! ```no_run
+//! use parlor_server::{app::App, config::Config};
+//! use tokio::net::TcpListener;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = App::open(Config::new("sqlite://parlor.db".parse()?)).await?;
+//! let listener = TcpListener::bind(Config::LISTEN).await?;
+//! app.run(listener, CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod app;
+pub mod chat;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod metrics;
+pub mod store;
+pub mod tenant;
+
+mod api;
+mod http;

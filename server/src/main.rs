@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The command line, nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    parlor_server::commands::main()
+}

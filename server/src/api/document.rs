@@ -1,0 +1,175 @@
+//! The OpenAPI document: what the handlers say, and a few small corrections to how poem-openapi says it.
+
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
+use serde_json::{Map, Value, json};
+
+use super::chats::{ChatsApi, CreateChatFailures};
+use crate::http::problem::{CONTENT_TYPE, Code, Failures, Problem};
+
+const JSON: &str = "application/json";
+const DESCRIPTION: &str = "\
+A self-hosted, multi-tenant chat backend.
+
+Every operation needs the header `X-API-Key`. The key determines the tenant; what belongs to another tenant is not \
+found. A path works with and without the slash at its end. Timestamps are RFC 3339, UTC. Every failure is an \
+`application/problem+json` (RFC 9457): decide by its `code`, and quote its `request_id` to the operator.";
+
+/// The handlers, ready to be routed.
+pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
+    OpenApiService::new(ChatsApi, "Parlor", env!("CARGO_PKG_VERSION"))
+        .summary("Chats for the users of many tenants")
+        .description(DESCRIPTION)
+        .server(ServerObject::new("http://localhost:8000").description("A server on this machine"))
+        .contact(ContactObject::new().name(env!("CARGO_PKG_AUTHORS")))
+        .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url("https://spdx.org/licenses/"))
+}
+
+/// The document.
+pub(crate) fn document() -> Value {
+    let mut document: Value = serde_json::from_str(&service().spec()).expect("poem-openapi writes JSON");
+    // OpenAPI 3.1 has it; 3.0, which poem-openapi writes, has not.
+    if let Some(info) = document["info"].as_object_mut() {
+        info.remove("summary");
+    }
+    each_operation(&mut document, |id, operation| {
+        if let Some((_, codes)) = failures().iter().find(|(operation, _)| *operation == id) {
+            show_problems(operation, codes);
+        }
+    });
+    close_request_bodies(&mut document);
+    show_examples(&mut document);
+    each_schema(&mut document, &mut whole_numbers);
+    document
+}
+
+/// The document as it is committed and served.
+pub(crate) fn render(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("a JSON value is JSON");
+    text.push('\n');
+    text
+}
+
+/// Which failures each operation has. An operation that is missing here has no examples; a test notices.
+fn failures() -> Vec<(&'static str, Vec<Code>)> {
+    fn of<F: Failures>() -> (&'static str, Vec<Code>) {
+        (F::OPERATION, F::all())
+    }
+    vec![of::<CreateChatFailures>()]
+}
+
+/// Gives each failed response an example for every code that has its status.
+fn show_problems(operation: &mut Value, codes: &[Code]) {
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, response) in responses {
+        let of_status = codes.iter().filter(|code| code.status().as_str() == status);
+        let examples: Map<String, Value> = of_status
+            .map(|code| {
+                (code.as_str().to_owned(), json!({ "summary": code.sentence(), "value": Problem::example(*code) }))
+            })
+            .collect();
+        if !examples.is_empty() {
+            response["content"][CONTENT_TYPE]["examples"] = examples.into();
+        }
+    }
+}
+
+/// A request body takes no members but those it names; poem-openapi has no way to say so.
+fn close_request_bodies(document: &mut Value) {
+    let mut names = Vec::new();
+    each_operation(document, |_, operation| names.extend(schema_name(&operation["requestBody"]["content"][JSON])));
+    for name in names {
+        document["components"]["schemas"][name]["additionalProperties"] = false.into();
+    }
+}
+
+/// Shows a schema's example where a body has that schema: not every reader looks behind the reference.
+fn show_examples(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let show = |content: &mut Value| {
+        if let Some(name) = schema_name(&content[JSON])
+            && let Some(example) = schemas[&name].get("example")
+        {
+            content[JSON]["example"] = example.clone();
+        }
+    };
+    each_operation(document, |_, operation| {
+        if let Some(request) = operation.get_mut("requestBody") {
+            show(&mut request["content"]);
+        }
+        for response in operation["responses"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+            if response["content"].get(JSON).is_some() {
+                show(&mut response["content"]);
+            }
+        }
+    });
+}
+
+/// The name of the component that a media type's schema refers to.
+fn schema_name(media: &Value) -> Option<String> {
+    media["schema"]["$ref"].as_str()?.strip_prefix("#/components/schemas/").map(str::to_owned)
+}
+
+fn each_operation(document: &mut Value, mut visit: impl FnMut(&str, &mut Value)) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, operation) in paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten()) {
+        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        visit(&id, operation);
+    }
+}
+
+/// Visits every object of the document, schemas among them.
+fn each_schema(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            visit(members);
+            members.values_mut().for_each(|member| each_schema(member, visit));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| each_schema(item, visit)),
+        _ => {}
+    }
+}
+
+/// Bounds of an integer are integers; poem-openapi keeps them as floating-point numbers.
+fn whole_numbers(schema: &mut Map<String, Value>) {
+    if schema.get("type").and_then(Value::as_str) != Some("integer") {
+        return;
+    }
+    for bound in ["minimum", "maximum"] {
+        if let Some(number) = schema.get_mut(bound)
+            && let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0)
+        {
+            #[expect(clippy::cast_possible_truncation, reason = "bounds are small")]
+            let whole = float as i64;
+            *number = whole.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_of_every_operation_has_an_example() {
+        let mut document = document();
+        let mut seen = 0;
+        each_operation(&mut document, |id, operation| {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let problem = &response["content"][CONTENT_TYPE];
+                if status.as_str() >= "400" {
+                    assert!(problem["examples"].as_object().is_some_and(|all| !all.is_empty()), "{id} {status}");
+                    seen += 1;
+                }
+            }
+        });
+        assert!(seen > 0, "no operation has failures");
+    }
+
+    #[test]
+    fn always_present_members_are_required_even_when_null() {
+        let document = document();
+        let chat = &document["components"]["schemas"]["Chat"];
+        assert_eq!(chat["required"].as_array().unwrap().len(), 8);
+        assert_eq!(chat["properties"]["last_message_at"]["nullable"], true);
+    }
+}

@@ -1,0 +1,103 @@
+//! The server as a value: what it is built from, how it runs, and the order in which it stops.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chat::Chats,
+    clock::{Clock, Moments, SystemClock},
+    config::{Config, Limits},
+    error::Result,
+    http::{listen, stack},
+    metrics::Metrics,
+    store::Store,
+    tenant::{Authenticator, Bootstrap, Tenants},
+};
+
+/// How often expired idempotency records are swept away.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// A server that is ready to serve.
+#[derive(Debug)]
+pub struct App {
+    store: Store,
+    moments: Moments,
+    bootstrap: Bootstrap,
+    services: Services,
+}
+
+/// What the handlers need.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) chats: Chats,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) store: Store,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+}
+
+impl App {
+    /// Opens the database, brings it up to date, and makes sure that it has a key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::error::Error::Unavailable) when the database cannot be reached.
+    pub async fn open(config: Config) -> Result<Self> {
+        Self::open_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// The same, with another clock.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        let Config { database, bootstrap_key, limits } = config;
+        let metrics = Arc::new(Metrics::new());
+        let moments = Moments::new(clock.clone());
+        let store = Store::open(&database, limits.writer, metrics.writer.clone()).await?;
+        let bootstrap = Tenants::new(store.clone(), moments.clone()).bootstrap(bootstrap_key.as_ref()).await?;
+        let services = Services {
+            chats: Chats::new(store.clone(), moments.clone()),
+            authenticator: Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache),
+            store: store.clone(),
+            metrics,
+            limits,
+        };
+        Ok(Self { store, moments, bootstrap, services })
+    }
+
+    /// What opening did about the database's first key.
+    pub fn bootstrap(&self) -> &Bootstrap {
+        &self.bootstrap
+    }
+
+    /// The operators' side: tenants and keys.
+    pub fn tenants(&self) -> Tenants {
+        Tenants::new(self.store.clone(), self.moments.clone())
+    }
+
+    /// Serves on `listener` until `shutdown` is cancelled. Then, in this order: no connection is accepted any more,
+    /// accepted requests finish, the writer commits what is queued, the database is closed.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+        let Self { store, moments, services, .. } = self;
+        let limits = services.limits.clone();
+        let sweep = tokio::spawn(sweep(store.clone(), moments));
+        listen::serve(listener, stack::stack(services), &limits, shutdown).await;
+        sweep.abort();
+        store.close().await;
+    }
+}
+
+/// Forgets what has expired, for ever.
+async fn sweep(store: Store, moments: Moments) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        match store.forget_expired_idempotency(moments.now()).await {
+            Ok(0) => {}
+            Ok(records) => tracing::debug!(records, "forgot expired idempotency records"),
+            Err(error) => tracing::warn!(%error, "could not sweep idempotency records"),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The domain: what a chat is and what can be done with one. Knows no HTTP and no SQL.
+
+mod chats;
+mod idempotency;
+mod metadata;
+mod title;
+mod user;
+
+pub use chats::{Chat, Chats, Created, NewChat};
+pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
+pub use metadata::Metadata;
+pub use title::Title;
+pub use user::UserId;
+
+/// A rule that a value breaks: where inside the value (a JSON pointer, RFC 6901; empty for the value itself) and a
+/// sentence without a subject, such as `must not be empty`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Where, relative to the value.
+    pub pointer: String,
+    /// What is wrong, in words for the caller. Never repeats the value.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation by the value as a whole.
+    pub fn new(detail: impl Into<String>) -> Self {
+        Self { pointer: String::new(), detail: detail.into() }
+    }
+}
+
+/// One step of a JSON pointer (RFC 6901): a slash and the member's name, escaped.
+pub(crate) fn pointer_step(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The number of characters (Unicode scalar values, as JSON Schema counts them) must be within `min..=max`, and none
+/// may be a control character: such text breaks terminals and logs, and PostgreSQL cannot store NUL.
+fn check_text(text: &str, min: usize, max: usize) -> Result<(), Violation> {
+    let length = text.chars().count();
+    if length < min {
+        return Err(Violation::new("must not be empty"));
+    }
+    if length > max {
+        return Err(Violation::new(format!("must have at most {max} characters")));
+    }
+    check_control(text)
+}
+
+fn check_control(text: &str) -> Result<(), Violation> {
+    if text.chars().any(char::is_control) {
+        return Err(Violation::new("must not contain control characters"));
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Violation, check_text};
+
+/// Who a chat belongs to: the identifier that the tenant's own system uses for its user.
+///
+/// 1–255 characters, no control characters (contract: create request). Compared exactly: no trimming, no folding.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(String);
+
+impl UserId {
+    /// Characters at least.
+    pub const MIN_CHARS: usize = 1;
+    /// Characters at most.
+    pub const MAX_CHARS: usize = 255;
+    /// The rule as a regular expression that ECMA-262, Python, Go and Java read alike.
+    pub const PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
+
+    /// Takes `text` if it keeps the rules.
+    pub fn new(text: String) -> Result<Self, Violation> {
+        check_text(&text, Self::MIN_CHARS, Self::MAX_CHARS)?;
+        Ok(Self(text))
+    }
+
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,152 @@
+//! The command line: `parlor [serve|openapi|tenant|key]`.
+
+mod key;
+mod log;
+mod openapi;
+mod serve;
+mod tenant;
+
+use std::{convert::Infallible, fmt, io, process::ExitCode, str::FromStr, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    clock::{Moments, SystemClock},
+    config::{Config, Limits},
+    error::{Error, Result as AppResult},
+    metrics::Metrics,
+    store::{DatabaseUrl, Store},
+    tenant::Tenants,
+};
+
+/// Self-hosted, multi-tenant chat backend. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "parlor", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API, Swagger UI and metrics (the default).
+    Serve(serve::Serve),
+    /// Write the OpenAPI document, or check the written one.
+    Openapi(openapi::Openapi),
+    /// Create and list tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+/// Where the data is.
+#[derive(Debug, Args)]
+struct Database {
+    /// `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = Config::DATABASE)]
+    database_url: Unshown,
+}
+
+/// An argument that may hold a secret: taken as it is and checked later, since clap repeats what it cannot parse.
+#[derive(Clone)]
+struct Unshown(String);
+
+impl FromStr for Unshown {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Unshown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Database {
+    fn url(&self) -> AppResult<DatabaseUrl> {
+        self.database_url.0.parse()
+    }
+
+    /// The operators' side of the database, while a server may be running on it.
+    async fn tenants(&self) -> AppResult<(Store, Tenants)> {
+        let store = Store::open(&self.url()?, Limits::default().writer, Metrics::new().writer).await?;
+        let moments = Moments::new(Arc::new(SystemClock));
+        Ok((store.clone(), Tenants::new(store, moments)))
+    }
+}
+
+/// Why a command failed, in a sentence for the terminal.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    App(#[from] Error),
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    /// Whatever is to be said has been said.
+    #[error("")]
+    Said,
+}
+
+impl Failure {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let Cli { command, serve } = Cli::parse();
+    let outcome = match command.unwrap_or(Command::Serve(serve)) {
+        Command::Serve(command) => in_runtime(command.run()),
+        Command::Openapi(command) => command.run(),
+        Command::Tenant(command) => in_runtime(command.run()),
+        Command::Key(command) => in_runtime(command.run()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("parlor: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?
+        .block_on(command)
+}
+
+/// Rows under a head, columns aligned, for the terminal.
+fn print_table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,105 @@
+//! `parlor serve`.
+
+use std::{fmt::Write as _, net::SocketAddr, process};
+
+use clap::Args;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Database, Failure, Unshown, log::Log};
+use crate::{
+    app::App,
+    config::Config,
+    tenant::{ApiKey, Bootstrap},
+};
+
+/// The exit status after a second signal: 128 + SIGINT, as shells have it.
+const INTERRUPTED: i32 = 130;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "PARLOR_LISTEN", default_value_t = Config::LISTEN)]
+    listen: SocketAddr,
+    #[command(flatten)]
+    database: Database,
+    /// A key for the tenant `default`, for development and provisioning; without it an empty database gets a random one,
+    /// printed once.
+    #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY", hide_env_values = true)]
+    bootstrap_api_key: Option<Unshown>,
+    #[command(flatten)]
+    log: Log,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        self.log.start()?;
+        let mut config = Config::new(self.database.url()?);
+        config.bootstrap_key = self.bootstrap_api_key.map(|key| ApiKey::chosen(&key.0)).transpose()?;
+        let app = App::open(config).await?;
+        // Bound last: a server that is not ready does not let connections pile up.
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .map_err(Failure::io(format!("cannot listen on {} (--listen takes another address)", self.listen)))?;
+        let address = listener.local_addr().map_err(Failure::io("cannot read the address listened on"))?;
+        let shutdown = CancellationToken::new();
+        stop_on_signals(shutdown.clone())?;
+        print!("{}", greeting(address, app.bootstrap()));
+        tracing::info!(%address, "listening");
+        app.run(listener, shutdown).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The first SIGTERM or SIGINT asks the server to finish; the second ends the process at once.
+fn stop_on_signals(shutdown: CancellationToken) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::io("cannot wait for SIGINT"))?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                tracing::warn!("ending at once, after a second signal");
+                process::exit(INTERRUPTED);
+            }
+            tracing::info!("stopping: accepted requests finish; a second signal ends at once");
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+/// What a new user needs to go on. Printed, not logged: it may hold the new key.
+fn greeting(address: SocketAddr, bootstrap: &Bootstrap) -> String {
+    let url = format!("http://{address}");
+    let mut text = format!("Parlor listens on {url}\nSwagger UI: {url}/docs/\n");
+    let key = match bootstrap {
+        Bootstrap::Issued(issued) => {
+            _ = write!(
+                text,
+                "\nThe database was empty: the tenant `default` has the API key\n\n    {}\n\n\
+                 It is shown this once. `parlor key create --tenant default` makes another.\n",
+                issued.key.reveal()
+            );
+            issued.key.reveal()
+        }
+        Bootstrap::Adopted => {
+            text.push_str("\nThe tenant `default` now has the key of PARLOR_BOOTSTRAP_API_KEY.\n");
+            "$PARLOR_BOOTSTRAP_API_KEY"
+        }
+        Bootstrap::Ready => return text,
+    };
+    _ = write!(
+        text,
+        "\nCreate a chat:\n\n    curl -X POST {url}/api/v1/chats/ \\\n      -H \"X-API-Key: {key}\" \\\n      \
+         -H \"Content-Type: application/json\" \\\n      -d '{{\"user_id\": \"user123\", \"title\": \"Support Session\"}}'\n\n"
+    );
+    text
+}

@@ -1,0 +1,64 @@
+//! What an operator can set: every limit with its name, unit and default in one place.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    store::{DatabaseUrl, WriterLimits},
+    tenant::ApiKey,
+};
+
+/// How a server runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the data is.
+    pub database: DatabaseUrl,
+    /// A key to add to the tenant `default` when the database does not know it; `None`: an empty database gets a random one.
+    pub bootstrap_key: Option<ApiKey>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The default address: this machine only.
+    pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+    /// The default database: a file in the current directory.
+    pub const DATABASE: &str = "sqlite://parlor.db";
+
+    /// On `database`, everything else by default.
+    pub fn new(database: DatabaseUrl) -> Self {
+        Self { database, bootstrap_key: None, limits: Limits::default() }
+    }
+}
+
+/// Every bound of the server.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes at most in a request's body; more is 413.
+    pub body_bytes: usize,
+    /// Connections at most at one time; more wait in the kernel's queue.
+    pub connections: usize,
+    /// How long a request's head may take to arrive, and how long an idle connection is kept.
+    pub head: Duration,
+    /// How long accepted requests may take to finish after a signal to stop.
+    pub drain: Duration,
+    /// For how long an API key's lookup is remembered; so long a revoked key may still work. The contract allows 5 s.
+    pub key_cache: Duration,
+    /// How many lookups are remembered.
+    pub key_cache_entries: u64,
+    /// The writer's bounds.
+    pub writer: WriterLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 * 1024,
+            connections: 10_000,
+            head: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            key_cache: Duration::from_secs(2),
+            key_cache_entries: 10_000,
+            writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(10) },
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Successful answers that have more to say than their body.
+
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    payload::Payload as _,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+use serde::Serialize;
+
+use super::{
+    body::Json,
+    problem::{request_id_header, response_header},
+};
+
+/// Set on an answer that repeats an earlier one.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// 201 with `Location`.
+#[derive(Debug)]
+pub(crate) struct Created<T> {
+    body: Json<T>,
+    location: String,
+    replayed: bool,
+}
+
+impl<T> Created<T> {
+    /// `body` is the new resource, found at the path `location`.
+    pub(crate) fn at(location: String, body: T, replayed: bool) -> Self {
+        Self { body: Json(body), location, replayed }
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.body.into_response();
+        if !response.status().is_success() {
+            return response;
+        }
+        response.set_status(StatusCode::CREATED);
+        // A path of ours is visible ASCII; a header that could not be set would be a missing hint, not a wrong answer.
+        if let Ok(location) = HeaderValue::try_from(self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        if self.replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Created. A repetition under the same `Idempotency-Key` gets this answer again.",
+                status: Some(StatusCode::CREATED.as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
+                headers: vec![
+                    response_header("Location", "The path of the new resource."),
+                    response_header("Idempotency-Replayed", "`true` when this answer repeats an earlier one."),
+                    request_id_header(),
+                ],
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}

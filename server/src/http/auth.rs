@@ -1,0 +1,74 @@
+//! Who calls: the tenant behind `X-API-Key`.
+
+use poem::{Request, RequestBody, error::Result};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use super::{
+    context::Context,
+    problem::{Code, Problem},
+};
+use crate::{
+    error::{Cause, Error},
+    tenant::{ApiKey, Authenticator, TenantId},
+};
+
+/// The header that carries the key.
+pub(crate) const HEADER: &str = "X-API-Key";
+/// The scheme's name in the document.
+const SCHEME: &str = "ApiKey";
+
+/// The authenticated caller. A handler that takes one, as its first argument, is closed to everybody else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// Whose key it is.
+    pub(crate) tenant: TenantId,
+}
+
+impl Caller {
+    async fn authenticate(request: &Request) -> std::result::Result<Self, Problem> {
+        let Some(key) = request.headers().get(HEADER) else {
+            return Err(Problem::detailed(Code::Unauthorized, "The header X-API-Key is missing."));
+        };
+        let key = ApiKey::presented(key.as_bytes()).ok_or_else(|| Problem::new(Code::Unauthorized))?;
+        let authenticator = request
+            .data::<Authenticator>()
+            .ok_or_else(|| Error::Internal(Cause::new("the stack has no authenticator")))?;
+        let tenant = authenticator.authenticate(&key).await?.ok_or_else(|| Problem::new(Code::Unauthorized))?;
+        Context::authenticated(request, tenant);
+        Ok(Self { tenant })
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Caller {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "apiKey",
+                description: Some("The tenant's API key. It determines the tenant; everything is scoped to it."),
+                name: Some(HEADER),
+                key_in: Some("header"),
+                scheme: None,
+                bearer_format: None,
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    async fn from_request(request: &'a Request, _: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        Ok(Self::authenticate(request).await?)
+    }
+}

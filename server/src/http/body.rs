@@ -1,0 +1,253 @@
+//! JSON in and out.
+//!
+//! A request body is read once, as bytes; its members are cut out as raw JSON and each is parsed and checked by the type
+//! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
+//! refused, and one answer names everything that is wrong.
+
+use std::{borrow::Cow, collections::HashSet, fmt};
+
+use bytes::Bytes;
+use poem::{
+    IntoResponse, Request, RequestBody, Response,
+    error::{ReadBodyError, Result},
+    http::header,
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    payload::Payload,
+    registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::problem::{Code, FieldError, Problem};
+use crate::{
+    chat::{Violation, pointer_step},
+    config::Limits,
+    error::Cause,
+};
+
+const CONTENT_TYPE: &str = "application/json";
+
+/// A value of one member of a request body.
+pub(crate) trait FromMember: Sized {
+    /// Takes well-formed JSON, if it keeps the type's rules.
+    fn from_member(json: &RawValue) -> std::result::Result<Self, Violation>;
+}
+
+/// A request body: a JSON object with known members.
+pub(crate) trait FromMembers: Type + Sized {
+    /// Takes every member it knows; [`Members`] gathers what is wrong.
+    fn from_members(members: &mut Members<'_>) -> Option<Self>;
+}
+
+/// The text of a JSON string.
+pub(crate) fn text(json: &RawValue) -> std::result::Result<String, Violation> {
+    if !json.get().starts_with('"') {
+        return Err(Violation::new("must be a string"));
+    }
+    // Well-formed, so only half a surrogate pair is left to go wrong.
+    serde_json::from_str(json.get()).map_err(|_| Violation::new("must be Unicode text"))
+}
+
+/// A request body as a handler takes it: the value, and the bytes it was read from.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T> {
+    value: T,
+    bytes: Bytes,
+}
+
+impl<T> JsonBody<T> {
+    /// The body as it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl<T: FromMembers> JsonBody<T> {
+    async fn read(request: &Request, body: &mut RequestBody) -> std::result::Result<Self, Problem> {
+        check_media_type(request)?;
+        let limit = request.data::<Limits>().map_or(0, |limits| limits.body_bytes);
+        let bytes = read_bytes(request, body, limit).await?;
+        let value = parse(&bytes).map_err(Problem::invalid)?;
+        Ok(Self { value, bytes })
+    }
+}
+
+impl<'a, T: FromMembers> ApiExtractor<'a> for JsonBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: CONTENT_TYPE, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
+    }
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        Ok(Self::read(request, body).await?)
+    }
+}
+
+/// `application/json`, in UTF-8 if it says so.
+fn check_media_type(request: &Request) -> std::result::Result<(), Problem> {
+    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut parts = declared.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(CONTENT_TYPE));
+    let is_utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+        !name.trim().eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if is_json && is_utf8 { Ok(()) } else { Err(Problem::new(Code::UnsupportedMediaType)) }
+}
+
+async fn read_bytes(request: &Request, body: &mut RequestBody, limit: usize) -> std::result::Result<Bytes, Problem> {
+    let too_large = || Problem::detailed(Code::PayloadTooLarge, format!("The body must have at most {limit} bytes."));
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // Before the body is read: an honest client learns it at once.
+    if declared.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large());
+    }
+    let body = body.take().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
+    body.into_bytes_limit(limit).await.map_err(|error| match error {
+        ReadBodyError::PayloadTooLarge => too_large(),
+        _ => Problem::invalid(vec![FieldError::new("", "ended before it was complete")]),
+    })
+}
+
+fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<FieldError>> {
+    let whole = |detail: Cow<'static, str>| vec![FieldError::new("", detail)];
+    if bytes.is_empty() {
+        return Err(whole("is missing".into()));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to()).into()))?;
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
+        whole(format!("is not valid JSON at line {}, column {}", error.line(), error.column()).into())
+    })?;
+    if !raw.get().starts_with('{') {
+        return Err(whole("must be an object".into()));
+    }
+    let mut members: Members<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| whole("has a member name that is not Unicode text".into()))?;
+    let value = T::from_members(&mut members);
+    let errors = members.finish();
+    match value {
+        Some(value) if errors.is_empty() => Ok(value),
+        _ => Err(errors),
+    }
+}
+
+/// The members of a body, taken one by one.
+pub(crate) struct Members<'a> {
+    left: Vec<(String, &'a RawValue)>,
+    errors: Vec<FieldError>,
+}
+
+impl Members<'_> {
+    /// A member that must be there.
+    pub(crate) fn required<T: FromMember>(&mut self, name: &'static str) -> Option<T> {
+        match self.take(name) {
+            Some(json) => self.check(name, T::from_member(json)),
+            None => {
+                self.errors.push(FieldError::new(format!("/{name}"), "is required"));
+                None
+            }
+        }
+    }
+
+    /// A member that may be absent or `null`, which mean the same. The outer `None`: it is there and wrong.
+    #[expect(clippy::option_option, reason = "wrong, absent and given are three things")]
+    pub(crate) fn optional<T: FromMember>(&mut self, name: &'static str) -> Option<Option<T>> {
+        match self.take(name) {
+            Some(json) if json.get() != "null" => self.check(name, T::from_member(json)).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    fn check<T>(&mut self, name: &str, outcome: std::result::Result<T, Violation>) -> Option<T> {
+        outcome.map_err(|violation| self.errors.push(FieldError::at(&format!("/{name}"), violation))).ok()
+    }
+
+    fn finish(mut self) -> Vec<FieldError> {
+        for (name, _) in self.left {
+            self.errors.push(FieldError::new(pointer_step(&name), "is not a known member"));
+        }
+        self.errors.truncate(FieldError::MAX_COUNT);
+        self.errors
+    }
+}
+
+impl<'a> Members<'a> {
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let place = self.left.iter().position(|(member, _)| member == name)?;
+        Some(self.left.remove(place).1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut members = Members { left: Vec::new(), errors: Vec::new() };
+        let mut seen = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let json = map.next_value()?;
+            if seen.insert(name.clone()) {
+                members.left.push((name, json));
+            } else {
+                members.errors.push(FieldError::new(pointer_step(&name), "is given twice"));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// A JSON answer.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Type> Payload for Json<T> {
+    const CONTENT_TYPE: &'static str = CONTENT_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => Response::builder().content_type(CONTENT_TYPE).body(body),
+            Err(error) => Problem::because(Code::Internal, Cause::new(error)).into_response(),
+        }
+    }
+}

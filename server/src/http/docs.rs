@@ -1,0 +1,70 @@
+//! The document for machines at `/openapi.json`, and for people as Swagger UI at `/docs/`.
+
+use std::sync::Arc;
+
+use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make_sync, http::header, web::Redirect};
+use poem_openapi::OperationId;
+use serde_json::{Value, json};
+use utoipa_swagger_ui::Config;
+
+use super::problem::{Code, Problem};
+use crate::error::Cause;
+
+/// Where the document is served.
+pub(crate) const OPENAPI: &str = "/openapi.json";
+/// Where Swagger UI is served.
+pub(crate) const SWAGGER_UI: &str = "/docs/";
+
+/// `GET /openapi.json`: the document, byte for byte as it is committed.
+pub(crate) fn openapi(document: &str) -> impl Endpoint + use<> {
+    let document = document.to_owned();
+    make_sync(move |_| named("openapi_json", json_response(document.clone())))
+}
+
+/// The files of Swagger UI. It remembers the key that was entered, and its forms are open for input.
+pub(crate) fn swagger_ui(document: &Value) -> impl Endpoint + use<> {
+    // The interface asks the first server of the document, so it gets one whose first server is the one it came from.
+    let mut local = document.clone();
+    if let Some(servers) = local["servers"].as_array_mut() {
+        servers.insert(0, json!({ "url": "/", "description": "This server" }));
+    }
+    let local = local.to_string();
+    let config = Config::from("./openapi.json").persist_authorization(true).try_it_out_enabled(true).deep_linking(true);
+    let config = Arc::new(config);
+    make_sync(move |request: Request| match request.raw_path_param("file").unwrap_or("index.html") {
+        "openapi.json" => Ok(named("swagger_ui", json_response(local.clone()))),
+        file => swagger_ui_file(file, &config),
+    })
+}
+
+/// `GET /docs`, from where relative links would lead astray.
+pub(crate) fn to_swagger_ui() -> impl Endpoint {
+    make_sync(|_| Redirect::see_other(SWAGGER_UI))
+}
+
+fn json_response(json: String) -> Response {
+    Response::builder().content_type("application/json").body(json)
+}
+
+fn swagger_ui_file(name: &str, config: &Arc<Config<'static>>) -> poem::Result<Response> {
+    match utoipa_swagger_ui::serve(name, config.clone()) {
+        Ok(Some(file)) => {
+            let response = Response::builder()
+                .content_type(&file.content_type)
+                // Nobody frames the page that holds a key, and no browser guesses what a file is.
+                .header(header::X_FRAME_OPTIONS, "DENY")
+                .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+                .body(file.bytes.into_owned());
+            Ok(named("swagger_ui", response))
+        }
+        Ok(None) => Err(Problem::new(Code::NotFound).into()),
+        Err(error) => Err(Problem::because(Code::Internal, Cause::new(error.to_string())).into()),
+    }
+}
+
+/// Names an operation that is not in the document, for the log and the metrics.
+pub(crate) fn named(operation: &'static str, response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    response.set_data(OperationId(operation));
+    response
+}

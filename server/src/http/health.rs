@@ -1,0 +1,38 @@
+//! What an orchestrator and a monitor ask: alive, ready, and how busy.
+
+use std::sync::Arc;
+
+use poem::{Endpoint, Request, Response, endpoint::make, endpoint::make_sync};
+
+use super::{docs::named, problem::Problem};
+use crate::{metrics::Metrics, store::Store};
+
+/// `GET /healthz`: the process answers. Asks nothing else, so that a database's failure does not restart every node.
+pub(crate) fn healthz() -> impl Endpoint {
+    make_sync(|_: Request| named("healthz", ok()))
+}
+
+/// `GET /readyz`: the database answers too; 503 when it does not.
+pub(crate) fn readyz(store: Store) -> impl Endpoint {
+    make(move |_: Request| {
+        let store = store.clone();
+        async move {
+            let response = match store.ping().await {
+                Ok(()) => named("readyz", ok()),
+                Err(error) => named("readyz", Problem::from(error)),
+            };
+            Ok::<_, poem::Error>(response)
+        }
+    })
+}
+
+/// `GET /metrics`: for Prometheus.
+pub(crate) fn metrics(metrics: Arc<Metrics>) -> impl Endpoint {
+    make_sync(move |_: Request| {
+        named("metrics", Response::builder().content_type(Metrics::CONTENT_TYPE).body(metrics.render()))
+    })
+}
+
+fn ok() -> Response {
+    Response::builder().content_type("application/json").body(r#"{"status":"ok"}"#)
+}

@@ -1,0 +1,16 @@
+//! The transport: from an accepted connection to a handler, and back as bytes.
+//!
+//! [`listen`] accepts connections, [`stack`] lists what every request passes through, [`problem`] renders every
+//! failure. What handlers take and give is in [`auth`] (who calls), [`body`] (JSON in and out) and [`idempotency`].
+
+pub(crate) mod answer;
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod context;
+pub(crate) mod docs;
+pub(crate) mod health;
+pub(crate) mod idempotency;
+pub(crate) mod listen;
+pub(crate) mod paths;
+pub(crate) mod problem;
+pub(crate) mod stack;

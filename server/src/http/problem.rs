@@ -1,0 +1,371 @@
+//! Failures on the wire: `application/problem+json` (RFC 9457) for every answer that is not 2xx or 3xx.
+//!
+//! A handler fails with a [`Problem`]; the framework fails with errors of its own. Both reach [`render`] at the edge,
+//! which alone writes the body, since it alone knows the request's id and may put a cause into the log.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::Type as _,
+};
+use serde::Serialize;
+
+use super::context::RequestId;
+use crate::{
+    chat::Violation,
+    error::{Cause, Error},
+};
+
+/// The media type of every failure.
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
+/// Seconds after which trying again makes sense when the database is away.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// What went wrong, as a stable word (contract: codes). Clients decide by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Code {
+    InvalidRequest,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    IdempotencyKeyReused,
+    Internal,
+    Unavailable,
+}
+
+impl Code {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the status means in the document.
+    const fn description(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "Invalid request body or missing required fields; `errors` names all of them.",
+            Self::Unauthorized => "Invalid or missing API key.",
+            Self::NotFound => "There is nothing at this path.",
+            Self::MethodNotAllowed => "The path does not take this method; `Allow` lists those it takes.",
+            Self::PayloadTooLarge => "The body is larger than the server takes.",
+            Self::UnsupportedMediaType => "The body is not declared to be `application/json`.",
+            Self::IdempotencyKeyReused => "The `Idempotency-Key` was used before with another request.",
+            Self::Internal => "Server error processing the request. The `request_id` finds its cause in the log.",
+            Self::Unavailable => "Temporarily unable to answer; `Retry-After` says when to try again.",
+        }
+    }
+
+    /// The sentence of a failure that needs no more exact one.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is not valid; see `errors`.",
+            Self::Unauthorized => "The API key is unknown, expired or revoked.",
+            Self::NotFound => "There is nothing at this path.",
+            Self::MethodNotAllowed => "This path does not take this method.",
+            Self::PayloadTooLarge => "The body is larger than the server takes.",
+            Self::UnsupportedMediaType => "The body must be sent as `application/json`.",
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used before with another request.",
+            Self::Internal => "The server failed to process the request.",
+            Self::Unavailable => "The server cannot answer now; try again later.",
+        }
+    }
+}
+
+/// One failure, on its way to the edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    /// The methods that a path takes, for [`Code::MethodNotAllowed`].
+    allow: Option<String>,
+    /// For the log only.
+    cause: Option<Cause>,
+}
+
+impl Problem {
+    /// With the code's own sentence.
+    pub(crate) fn new(code: Code) -> Self {
+        Self { code, detail: code.sentence().into(), errors: Vec::new(), allow: None, cause: None }
+    }
+
+    /// With a more exact sentence.
+    pub(crate) fn detailed(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..Self::new(code) }
+    }
+
+    /// Everything that is wrong with a request.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        debug_assert!(!errors.is_empty(), "an invalid request has something invalid");
+        Self { errors, ..Self::new(Code::InvalidRequest) }
+    }
+
+    pub(crate) fn not_allowed(allow: String) -> Self {
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed) }
+    }
+
+    pub(crate) fn because(code: Code, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..Self::new(code) }
+    }
+
+    /// What a framework's error means. Its own text names Rust types, so it goes to the log at most.
+    pub(crate) fn of_framework(error: &poem::Error) -> Self {
+        match error.status() {
+            StatusCode::NOT_FOUND => Self::new(Code::NotFound),
+            StatusCode::UNAUTHORIZED => Self::new(Code::Unauthorized),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(Code::UnsupportedMediaType),
+            status if status.is_client_error() => {
+                Self::invalid(vec![FieldError { pointer: String::new(), detail: "could not be read".to_owned() }])
+            }
+            _ => Self::because(Code::Internal, Cause::new(error.to_string())),
+        }
+    }
+
+    /// The answer's body.
+    fn document(&self, request_id: &RequestId) -> ProblemDocument {
+        let status = self.code.status();
+        ProblemDocument {
+            r#type: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: i32::from(status.as_u16()),
+            detail: self.detail.clone().into_owned(),
+            code: self.code.as_str().to_owned(),
+            request_id: request_id.as_str().to_owned(),
+            errors: (self.code == Code::InvalidRequest).then(|| self.errors.clone()),
+        }
+    }
+
+    /// What the document shows of `code`.
+    pub(crate) fn example(code: Code) -> serde_json::Value {
+        let mut problem = Self::new(code);
+        if code == Code::InvalidRequest {
+            problem.errors = vec![FieldError { pointer: "/user_id".to_owned(), detail: "is required".to_owned() }];
+        }
+        let request_id = RequestId::example();
+        serde_json::to_value(problem.document(&request_id)).expect("a problem is JSON")
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused),
+            Error::Unavailable(cause) => Self::because(Code::Unavailable, cause),
+            // The rest are answers to operators, who do not call over HTTP.
+            other => Self::because(Code::Internal, Cause::new(other)),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The head only; [`render`] writes the body.
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().status(self.code.status()).finish();
+        response.set_data(self);
+        response
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        // Not `from_response`: turning such an error back into a response drops what was attached to it.
+        let mut error = Self::from_status(problem.code.status());
+        error.set_data(problem);
+        error
+    }
+}
+
+/// Gives a failed response its body, and the log its cause.
+pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    if let Some(cause) = &problem.cause {
+        tracing::error!(request_id = request_id.as_str(), code = problem.code.as_str(), %cause, "request failed");
+    }
+    let document = problem.document(request_id);
+    response.set_body(serde_json::to_vec(&document).expect("a problem is JSON"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    match problem.code {
+        Code::Unauthorized => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"ApiKey realm="parlor""#));
+        }
+        Code::Unavailable => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        _ => {}
+    }
+    if let Some(allow) = problem.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        headers.insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// Why a request failed (RFC 9457). Decide by `code`; show `detail` to people; quote `request_id` to the operator.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+pub(crate) struct ProblemDocument {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[oai(validator(max_length = 255))]
+    r#type: String,
+    /// The HTTP status in words.
+    #[oai(validator(max_length = 255))]
+    title: String,
+    /// The HTTP status.
+    #[oai(validator(minimum(value = "400"), maximum(value = "599")))]
+    status: i32,
+    /// What is wrong with this request, in a sentence.
+    #[oai(validator(max_length = 1024))]
+    detail: String,
+    /// What went wrong, as a stable word. New words may be added.
+    #[oai(validator(max_length = 64))]
+    code: String,
+    /// Names this request in the server's log; the same as the header `X-Request-Id`.
+    #[oai(validator(max_length = 128))]
+    request_id: String,
+    /// With `invalid_request`: everything that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(max_items = 1000))]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+pub(crate) struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, empty for the body itself; `/header/`, `/query/` or `/path/` and a
+    /// name for a parameter.
+    pub(crate) pointer: String,
+    /// What is wrong there. Never repeats the value.
+    #[oai(validator(max_length = 1024))]
+    pub(crate) detail: String,
+}
+
+impl FieldError {
+    /// One answer names at most this many; a body of 64 KiB has room for thousands of unknown members.
+    pub(crate) const MAX_COUNT: usize = 1_000;
+
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// A violation by the value at `pointer`.
+    pub(crate) fn at(pointer: &str, violation: Violation) -> Self {
+        Self { pointer: format!("{pointer}{}", violation.pointer), detail: violation.detail }
+    }
+}
+
+/// Says which failures an operation documents beyond those of every operation.
+pub(crate) trait Failures: Send + Sync + 'static {
+    const OPERATION: &'static str;
+    const CODES: &'static [Code];
+
+    /// All failures of the operation, in the order of their statuses.
+    fn all() -> Vec<Code> {
+        // Unauthorized before anything else is looked at; 500 and 503 may always happen.
+        let mut codes = vec![Code::Unauthorized, Code::Internal, Code::Unavailable];
+        codes.extend_from_slice(Self::CODES);
+        codes.sort_by_key(|code| code.status());
+        codes
+    }
+}
+
+/// A [`Problem`] of an operation that says which problems it has.
+pub(crate) struct Failure<F>(Problem, PhantomData<F>);
+
+impl<F: Failures> From<Error> for Failure<F> {
+    fn from(error: Error) -> Self {
+        let problem = Problem::from(error);
+        debug_assert!(F::all().contains(&problem.code), "{} documents {}", F::OPERATION, problem.code.as_str());
+        Self(problem, PhantomData)
+    }
+}
+
+impl<F> From<Failure<F>> for poem::Error {
+    fn from(failure: Failure<F>) -> Self {
+        failure.0.into()
+    }
+}
+
+impl<F: Failures> ApiResponse for Failure<F> {
+    fn meta() -> MetaResponses {
+        let codes = F::all();
+        // A status occurs once in a document; the codes that share one are told apart by its examples.
+        let first = codes
+            .iter()
+            .enumerate()
+            .filter(|(index, code)| !codes[..*index].iter().any(|earlier| earlier.status() == code.status()));
+        MetaResponses { responses: first.map(|(_, code)| response(*code)).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemDocument::register(registry);
+    }
+}
+
+impl<F> fmt::Debug for Failure<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn response(code: Code) -> MetaResponse {
+    let mut headers = vec![request_id_header()];
+    match code {
+        Code::Unauthorized => headers.push(response_header("WWW-Authenticate", "How to authenticate.")),
+        Code::Unavailable => headers.push(response_header("Retry-After", "Seconds to wait before trying again.")),
+        _ => {}
+    }
+    MetaResponse {
+        description: code.description(),
+        status: Some(code.status().as_u16()),
+        status_range: None,
+        content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemDocument::schema_ref() }],
+        headers,
+    }
+}
+
+/// The header that every answer has.
+pub(crate) fn request_id_header() -> MetaHeader {
+    response_header("X-Request-Id", "Names this request in the server's log.")
+}
+
+/// A header of text in an answer.
+pub(crate) fn response_header(name: &str, description: &str) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+    }
+}

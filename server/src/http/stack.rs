@@ -1,0 +1,91 @@
+//! What every request passes through, as one list; the first line is the outermost.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt as _;
+use poem::{
+    Endpoint, EndpointExt as _, Request, Response, Route, get,
+    http::{HeaderName, HeaderValue},
+};
+use poem_openapi::OperationId;
+
+use super::{
+    context::{Context, REQUEST_ID, RequestId},
+    docs, health,
+    paths::Paths,
+    problem::{self, Code, Problem},
+};
+use crate::{api, app::Services, error::Cause, metrics::Metrics};
+
+/// The name of a request that reached no operation.
+const NO_OPERATION: &str = "none";
+/// The whole server as one endpoint that cannot fail.
+pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
+    let document = api::document();
+    let paths = Paths::of(&document).and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI]).and_get_exactly(&[
+        "/docs",
+        docs::SWAGGER_UI,
+        "/docs/{file}",
+    ]);
+    let Services { chats, authenticator, store, metrics, limits } = services;
+    let swagger_ui = Arc::new(docs::swagger_ui(&document));
+    let routes = Route::new()
+        .at("/healthz", get(health::healthz()))
+        .at("/readyz", get(health::readyz(store)))
+        .at("/metrics", get(health::metrics(metrics.clone())))
+        .at(docs::OPENAPI, get(docs::openapi(&api::render(&document))))
+        .at("/docs", get(docs::to_swagger_ui()))
+        .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
+        .at("/docs/*file", get(swagger_ui))
+        .nest("/", api::service())
+        .data(chats)
+        .data(authenticator)
+        .data(limits);
+    Edge { inner: routes.with(paths), metrics }
+}
+
+/// The outermost layer: names the request, catches a panic, renders a failure, counts and logs the answer.
+struct Edge<E> {
+    inner: E,
+    metrics: Arc<Metrics>,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let context = Context::new(RequestId::of(request.headers()));
+        request.extensions_mut().insert(context.clone());
+        let method = request.method().clone();
+        let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+        // The panic's own message is on standard error already; here it gets the request's id.
+        let answer =
+            outcome.unwrap_or_else(|_| Err(Problem::because(Code::Internal, Cause::new("a handler panicked")).into()));
+        let mut response = problem::render(answer.unwrap_or_else(into_response), &context.request_id);
+        if let Ok(id) = HeaderValue::from_str(context.request_id.as_str()) {
+            response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), id);
+        }
+        let operation = response.data::<OperationId>().map_or(NO_OPERATION, |operation| operation.0);
+        let duration = started.elapsed();
+        self.metrics.answered(operation, response.status().as_u16(), duration);
+        tracing::info!(
+            request_id = context.request_id.as_str(),
+            tenant = context.tenant().map(tracing::field::display),
+            operation,
+            method = method.as_str(),
+            status = response.status().as_u16(),
+            duration_ms = duration.as_secs_f64() * 1e3,
+            "answered"
+        );
+        Ok(response)
+    }
+}
+
+/// A failure of ours has its problem with it; one of the framework gets one.
+fn into_response(mut error: poem::Error) -> Response {
+    if error.data::<Problem>().is_none() {
+        error.set_data(Problem::of_framework(&error));
+    }
+    error.into_response()
+}

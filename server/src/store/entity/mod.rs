@@ -1,0 +1,7 @@
+//! The tables as sea-orm sees them, one file each. `migration` creates them.
+
+pub(super) mod api_key;
+pub(super) mod chat;
+pub(super) mod idempotency_record;
+pub(super) mod tenant;
+pub(super) mod user;

@@ -1,0 +1,14 @@
+//! How the tables came to be: one file a step, applied in order, never edited once released.
+
+mod m0001_create_chat;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// All steps.
+pub(super) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_create_chat::Migration)]
+    }
+}

@@ -1,0 +1,107 @@
+//! Storage: SQLite or PostgreSQL behind the same queries.
+//!
+//! Two ways lead in. [`Store::tenant`] is the only root for what belongs to a tenant, so that a query cannot forget
+//! whose data it reads. The operators' tables, tenants and keys, are reached from [`Store`] itself.
+//!
+//! Rows on the hot path are written by one [`writer`] task that commits many requests in one transaction; everything
+//! else goes through sea-orm a statement at a time.
+//!
+//! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
+//! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
+
+mod entity;
+mod failure;
+mod idempotency;
+mod keys;
+mod migration;
+mod open;
+mod tenants;
+mod writer;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+
+pub use open::DatabaseUrl;
+pub use writer::WriterLimits;
+
+use crate::{
+    chat::{Chat, Created, Idempotency},
+    error::{Cause, Error, Result},
+    tenant::TenantId,
+};
+use failure::fault;
+
+/// The open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    /// For statements that only read.
+    read: DatabaseConnection,
+    /// For statements that write. On SQLite a pool of one, since SQLite has one writer at a time.
+    write: DatabaseConnection,
+    writer: writer::Writer,
+}
+
+impl Store {
+    /// The root of every query about one tenant's data.
+    pub fn tenant(&self, tenant: TenantId) -> TenantScope<'_> {
+        TenantScope { store: self, tenant }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        // A statement, not a check-out: a pooled connection may have died since it was last used.
+        self.read.execute_unprepared("SELECT 1").await.map_err(fault)?;
+        if self.writer.is_running() { Ok(()) } else { Err(Error::Unavailable(Cause::new("the writer has stopped"))) }
+    }
+
+    /// Writes what is queued, then closes the connections. Requests that come later are answered `Unavailable`.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        for pool in [&self.read, &self.write] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::warn!(%error, "could not close the database");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("backend", &self.read.get_database_backend()).finish_non_exhaustive()
+    }
+}
+
+/// What belongs to one tenant.
+#[derive(Debug)]
+pub struct TenantScope<'a> {
+    store: &'a Store,
+    tenant: TenantId,
+}
+
+impl TenantScope<'_> {
+    /// Stores `chat`, its user if the tenant has none of that name, and the idempotency record if there is one, in one
+    /// transaction; returns after commit. A repetition returns the first chat instead and stores nothing.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyKeyReused`], [`Error::Unavailable`].
+    pub async fn create_chat(&self, chat: Chat, idempotency: Option<Idempotency>) -> Result<Created> {
+        debug_assert_eq!(chat.tenant_id, self.tenant, "a chat is created in its own tenant");
+        self.store.writer.create_chat(chat, idempotency).await
+    }
+}
+
+/// A moment as it is stored.
+fn to_micros(moment: DateTime<Utc>) -> i64 {
+    moment.timestamp_micros()
+}
+
+/// A stored moment.
+fn from_micros(micros: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| Error::Internal(Cause::new(format!("{micros} microseconds are no moment"))))
+}

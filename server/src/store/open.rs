@@ -1,0 +1,145 @@
+//! Opening a database: connections, settings, migrations.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
+};
+use sea_orm_migration::MigratorTrait as _;
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+
+use super::{Store, WriterLimits, failure::fault, migration::Migrator, writer::Writer};
+use crate::{
+    error::{Error, Result},
+    metrics::WriterMetrics,
+};
+
+/// How long a request waits for a free connection, and for another process's write lock, before it is answered 503.
+const PATIENCE: Duration = Duration::from_secs(5);
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Any number that no other program locks the same database with: "parlor" in ASCII.
+const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;
+
+/// Where the data is: `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
+///
+/// May hold a password, so `Debug` and `Display` show the scheme only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    url: String,
+    backend: DbBackend,
+}
+
+impl DatabaseUrl {
+    fn scheme(&self) -> &str {
+        self.url.split_once(':').map_or("", |(scheme, _)| scheme)
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self> {
+        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => DbBackend::Sqlite,
+            Some("postgres" | "postgresql") => DbBackend::Postgres,
+            _ => {
+                return Err(Error::Invalid(
+                    "DATABASE_URL must start with sqlite:// or postgres://, as in sqlite://parlor.db".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { url: url.to_owned(), backend })
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://***", self.scheme())
+    }
+}
+
+impl Store {
+    /// Connects, brings the tables up to date, and starts the writer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when it cannot be migrated.
+    pub async fn open(url: &DatabaseUrl, limits: WriterLimits, metrics: WriterMetrics) -> Result<Self> {
+        let (read, write) = match url.backend {
+            DbBackend::Sqlite => {
+                let write = connect(&url.url, 1).await?;
+                (connect(&url.url, SQLITE_READERS).await?, write)
+            }
+            _ => {
+                let pool = connect(&url.url, POSTGRES_CONNECTIONS).await?;
+                (pool.clone(), pool)
+            }
+        };
+        migrate(&write).await.map_err(fault)?;
+        let writer = Writer::start(write.clone(), limits, metrics);
+        Ok(Self { read, write, writer })
+    }
+}
+
+async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
+        // Statements would be logged with their values, which are the users' words.
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .set_application_name("parlor")
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // An acknowledged write survives power loss: the log is synced at every commit.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(PATIENCE)
+                .foreign_keys(true)
+        });
+    Database::connect(options).await.map_err(fault)
+}
+
+/// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for
+/// the one before and then finds nothing to do.
+async fn migrate(database: &DatabaseConnection) -> std::result::Result<(), DbErr> {
+    let transaction = database.begin_with_options(write_transaction()).await?;
+    if database.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+    }
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// A transaction that means to write says so at its beginning: SQLite would otherwise refuse to turn a reader into a
+/// writer when another connection has written in between, whatever the busy timeout.
+pub(super) fn write_transaction() -> TransactionOptions {
+    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_never_shows_its_password() {
+        let url: DatabaseUrl = "postgres://parlor:hunter2@localhost/parlor".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "postgres://*** postgres://***");
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_refused_with_a_sentence() {
+        let error = "mysql://root:secret@localhost/x".parse::<DatabaseUrl>().unwrap_err().to_string();
+        assert!(error.contains("sqlite://parlor.db") && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,221 @@
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use super::{ApiKey, KeyHash, TenantId};
+use crate::{
+    clock::Moments,
+    error::{Error, Result},
+    store::Store,
+};
+
+/// A tenant, as operators see it.
+#[derive(Debug, Clone)]
+pub struct TenantRecord {
+    /// Its identifier, the `tenant_id` of its chats.
+    pub id: TenantId,
+    /// Its name among operators; unique.
+    pub name: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An API key, as operators see it: everything but the key.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    /// Its identifier, what `parlor key revoke` takes.
+    pub id: Uuid,
+    /// Whose key it is.
+    pub tenant_id: TenantId,
+    /// What it is for, in the operator's words; may be empty.
+    pub name: String,
+    /// Its first characters.
+    pub hint: String,
+    /// SHA-256 of the key.
+    pub hash: KeyHash,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// From when on it is refused; `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked; `None`: it was not.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A new key: the only moment at which it can be shown.
+#[derive(Debug)]
+pub struct IssuedKey {
+    /// What is stored of it.
+    pub record: KeyRecord,
+    /// The key itself.
+    pub key: ApiKey,
+}
+
+/// What starting on this database did about its first key.
+#[derive(Debug)]
+pub enum Bootstrap {
+    /// The database has keys already.
+    Ready,
+    /// It was empty: a tenant and this key were made.
+    Issued(IssuedKey),
+    /// The operator's key was added.
+    Adopted,
+}
+
+/// What operators do: tenants and keys.
+#[derive(Debug, Clone)]
+pub struct Tenants {
+    store: Store,
+    moments: Moments,
+}
+
+impl Tenants {
+    /// The name of the tenant that an empty database begins with.
+    pub const DEFAULT: &str = "default";
+    /// Characters at most of a tenant's or a key's name.
+    pub const NAME_MAX_CHARS: usize = 100;
+
+    /// Works on `store`, with ids and times from `moments`.
+    pub fn new(store: Store, moments: Moments) -> Self {
+        Self { store, moments }
+    }
+
+    /// Creates a tenant without keys.
+    ///
+    /// # Errors
+    /// [`Error::TenantExists`], [`Error::Invalid`] (name), [`Error::Unavailable`].
+    pub async fn create_tenant(&self, name: &str) -> Result<TenantRecord> {
+        check_name(name, 1)?;
+        let tenant = self.tenant_record(name);
+        if self.store.create_tenant(&tenant, None).await? {
+            Ok(tenant)
+        } else {
+            Err(Error::TenantExists(name.to_owned()))
+        }
+    }
+
+    /// All tenants, oldest first.
+    pub async fn list_tenants(&self) -> Result<Vec<TenantRecord>> {
+        self.store.list_tenants().await
+    }
+
+    /// Issues a key to the tenant named `tenant`.
+    ///
+    /// # Errors
+    /// [`Error::TenantNotFound`], [`Error::Invalid`] (name), [`Error::Unavailable`].
+    pub async fn create_key(&self, tenant: &str, name: &str, lifetime: Option<Duration>) -> Result<IssuedKey> {
+        check_name(name, 0)?;
+        let tenant = self.store.find_tenant(tenant).await?.ok_or_else(|| Error::TenantNotFound(tenant.to_owned()))?;
+        let key = ApiKey::generate(&mut rand::rng());
+        let record = self.key_record(&key, tenant.id, name, lifetime)?;
+        self.store.create_key(&record).await?;
+        Ok(IssuedKey { record, key })
+    }
+
+    /// All keys, or those of the tenant named `tenant`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::TenantNotFound`], [`Error::Unavailable`].
+    pub async fn list_keys(&self, tenant: Option<&str>) -> Result<Vec<KeyRecord>> {
+        let Some(name) = tenant else { return self.store.list_keys(None).await };
+        let tenant = self.store.find_tenant(name).await?.ok_or_else(|| Error::TenantNotFound(name.to_owned()))?;
+        self.store.list_keys(Some(tenant.id)).await
+    }
+
+    /// Revokes a key for good. Running servers refuse it once their caches have forgotten it
+    /// ([`Limits::key_cache`](crate::config::Limits::key_cache)). Revoking twice keeps the first time.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::Unavailable`].
+    pub async fn revoke_key(&self, id: Uuid) -> Result<()> {
+        if self.store.revoke_key(id, self.moments.now()).await? { Ok(()) } else { Err(Error::KeyNotFound(id)) }
+    }
+
+    /// Makes sure that somebody can call: on an empty database the tenant [`Self::DEFAULT`] gets a key, `chosen` if
+    /// given. A `chosen` key that the database does not know is added to that tenant at any later start too; one that
+    /// was revoked stays revoked.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn bootstrap(&self, chosen: Option<&ApiKey>) -> Result<Bootstrap> {
+        match chosen {
+            Some(key) => self.adopt(key).await,
+            None => self.found().await,
+        }
+    }
+
+    /// Adds an operator's key.
+    async fn adopt(&self, key: &ApiKey) -> Result<Bootstrap> {
+        if self.store.find_key(&key.hash()).await?.is_some() {
+            return Ok(Bootstrap::Ready);
+        }
+        let tenant = self.default_tenant().await?;
+        self.store.create_key(&self.key_record(key, tenant, "bootstrap", None)?).await?;
+        Ok(Bootstrap::Adopted)
+    }
+
+    /// Gives an empty database its first tenant and key.
+    async fn found(&self) -> Result<Bootstrap> {
+        if !self.store.list_tenants().await?.is_empty() {
+            return Ok(Bootstrap::Ready);
+        }
+        let tenant = self.tenant_record(Self::DEFAULT);
+        let key = ApiKey::generate(&mut rand::rng());
+        let record = self.key_record(&key, tenant.id, "bootstrap", None)?;
+        // Two nodes may start on one empty database: the second finds the tenant there.
+        let founded = self.store.create_tenant(&tenant, Some(&record)).await?;
+        Ok(if founded { Bootstrap::Issued(IssuedKey { record, key }) } else { Bootstrap::Ready })
+    }
+
+    async fn default_tenant(&self) -> Result<TenantId> {
+        match self.create_tenant(Self::DEFAULT).await {
+            Ok(tenant) => Ok(tenant.id),
+            Err(Error::TenantExists(name)) => {
+                self.store.find_tenant(&name).await?.map(|tenant| tenant.id).ok_or(Error::TenantNotFound(name))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tenant_record(&self, name: &str) -> TenantRecord {
+        let (id, created_at) = self.moments.next();
+        TenantRecord { id: TenantId(id), name: name.to_owned(), created_at }
+    }
+
+    fn key_record(
+        &self,
+        key: &ApiKey,
+        tenant_id: TenantId,
+        name: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<KeyRecord> {
+        let (id, created_at) = self.moments.next();
+        let expires_at = match lifetime {
+            Some(lifetime) => Some(
+                created_at
+                    .checked_add_signed(lifetime)
+                    .ok_or_else(|| Error::Invalid("a key cannot live that long".to_owned()))?,
+            ),
+            None => None,
+        };
+        Ok(KeyRecord {
+            id,
+            tenant_id,
+            name: name.to_owned(),
+            hint: key.hint().to_owned(),
+            hash: key.hash(),
+            created_at,
+            expires_at,
+            revoked_at: None,
+        })
+    }
+}
+
+fn check_name(name: &str, min: usize) -> Result<()> {
+    let length = name.chars().count();
+    if length < min || length > Tenants::NAME_MAX_CHARS || name.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!(
+            "a name must have {min} to {} characters, none of them a control character",
+            Tenants::NAME_MAX_CHARS
+        )));
+    }
+    Ok(())
+}

@@ -19,7 +19,17 @@ pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
     OpenApiService::new(ChatsApi, "Parlor", env!("CARGO_PKG_VERSION"))
         .summary("Chats for the users of many tenants")
         .description(DESCRIPTION)
-        .server(ServerObject::new("http://localhost:8000").description("A server on this machine"))
+        .server(
+            ServerObject::new("{scheme}://{host}")
+                .description("Where you run it; by default on this machine")
+                .enum_variable(
+                    "scheme",
+                    "`https` behind a proxy that has a certificate.",
+                    "http",
+                    vec!["http", "https"],
+                )
+                .variable("host", "Host and port.", "localhost:8000"),
+        )
         .contact(ContactObject::new().name(env!("CARGO_PKG_AUTHORS")))
         .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url("https://spdx.org/licenses/"))
 }

@@ -179,11 +179,7 @@ impl fmt::Display for Cause {
 
 impl StdError for Cause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        let mut source = self.0.source();
-        while let Some(error) = source.filter(|error| error.is::<reqwest::Error>()) {
-            source = error.source();
-        }
-        source
+        self.0.source()
     }
 }
 

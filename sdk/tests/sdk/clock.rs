@@ -58,6 +58,8 @@ impl VirtualClock {
 }
 
 fn until_closed(stream: &mut TcpStream) {
+    // A client that waits for ever is a test that fails, not one that hangs.
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut rest = [0; 64];
     while std::io::Read::read(stream, &mut rest).is_ok_and(|read| read > 0) {}
 }

@@ -2,9 +2,18 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use ::ring::rand::SystemRandom;
+use ::ring::signature::Ed25519KeyPair;
 use parlor_sdk::{Client, Code, ErrorKind, NewChat, RetryPolicy};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clock::VirtualClock;
@@ -62,6 +71,15 @@ async fn the_body_of_a_refusal_is_read_to_a_bound() {
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Status);
     assert_eq!(error.body().unwrap().len(), 16 * 1024);
+}
+
+#[tokio::test]
+async fn a_problem_beyond_the_bound_is_not_read_as_one() {
+    let endless = format!(r#"{{"code":"internal","detail":"{}"}}"#, "x".repeat(70_000));
+    let server = Server::start([answer(400, &[("Content-Type", "application/problem+json")], &endless)]);
+    let error = client(&server).create_chat(new_chat()).await.unwrap_err();
+    assert!(error.problem().is_none());
+    assert!(error.body().unwrap().starts_with(r#"{"code":"internal""#));
 }
 
 #[tokio::test]
@@ -129,6 +147,37 @@ async fn no_connection_means_that_nothing_has_happened() {
     let io = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>()).expect("the cause is kept");
     assert_eq!(io.kind(), io::ErrorKind::ConnectionRefused);
     assert!(causes(&error).all(|cause| !cause.is::<reqwest::Error>()), "{error:?}");
+    assert!(!format!("{error:?}").contains("/api/"), "a path may name a user: {error:?}");
+}
+
+#[tokio::test]
+async fn a_refused_certificate_is_not_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let server = thread::spawn(move || {
+        let mut connection = ServerConnection::new(Arc::new(impostor())).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        connection.complete_io(&mut stream).expect_err("the client ends the handshake")
+    });
+    let client = Client::builder(url, KEY).clock(VirtualClock::new()).build().unwrap();
+    let error = client.create_chat(new_chat()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 1));
+    assert!(!error.is_retryable() && !error.was_maybe_processed());
+    assert!(format!("{error:?}").contains("invalid peer certificate"), "{error:?}");
+    assert!(server.join().unwrap().to_string().contains("alert"), "the handshake came as far as the certificate");
+}
+
+/// A TLS server whose certificate is none.
+fn impostor() -> ServerConfig {
+    let provider = Arc::new(ring::default_provider());
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let key = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(key.as_ref().to_vec()).into()).unwrap();
+    let certified = CertifiedKey::new(vec![CertificateDer::from(b"none".to_vec())], key);
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod clock;
 mod contract;
+mod environment;
 mod failures;
 mod requests;
 mod retries;

@@ -152,7 +152,9 @@ async fn a_response_has_what_http_says() {
         ("Idempotency-Replayed", "true"),
         ("Location", "/api/v1/chats/a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"),
     ];
-    let server = Server::start([created(CHAT), server::answer(201, &replay, CHAT)]);
+    let no_replay = [("Idempotency-Replayed", "false")];
+    let server =
+        Server::start([created(CHAT), server::answer(201, &replay, CHAT), server::answer(201, &no_replay, CHAT)]);
     let client = client(&server);
 
     let first = client.create_chat(NewChat::new("user123")).with_response().await.unwrap();
@@ -168,6 +170,9 @@ async fn a_response_has_what_http_says() {
     assert_eq!(second.headers()["location"], "/api/v1/chats/a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d");
     assert_eq!(second.value().title, "Support Session");
     assert_eq!(second.into_value().user_id, "user123");
+
+    let third = client.create_chat(NewChat::new("user123")).with_response().await.unwrap();
+    assert!(!third.is_replayed());
 }
 
 #[tokio::test]

@@ -101,6 +101,18 @@ impl<T> Call<T> {
     }
 
     /// When the call must have ended. With a [`timeout`](Call::timeout), the client's or its own, the earlier counts.
+    ///
+    /// ```
+    /// # use parlor_sdk::{Client, ErrorKind, NewChat};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), parlor_sdk::Error> {
+    /// # let client = Client::new("http://localhost:8000", "your-tenant-api-key")?;
+    /// let too_late = std::time::Instant::now();
+    /// let error = client.create_chat(NewChat::new("user123")).deadline(too_late).await.unwrap_err();
+    /// assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline(self, deadline: Instant) -> Self {
         self.amend(|draft| {
             draft.deadline = Some(deadline);
@@ -123,6 +135,20 @@ impl<T> Call<T> {
     /// The server carries out calls with the same key and the same body once and gives all of them the first answer,
     /// for 24 hours. With a key that follows from the application's own data, a call can be repeated after a crash. The
     /// same key with another body is refused: 422, [`Code::IdempotencyKeyReused`](crate::Code::IdempotencyKeyReused).
+    ///
+    /// ```
+    /// # use parlor_sdk::NewChat;
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::created(server::CHAT)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// let order = 42;
+    /// let call = client.create_chat(NewChat::new("user123")).idempotency_key(format!("order-{order}-chat"));
+    /// assert_eq!(call.with_response().await?.idempotency_key(), Some("order-42-chat"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {
         let keyed = self.operation.is_keyed();
         self.amend(|draft| {

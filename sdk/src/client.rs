@@ -100,6 +100,25 @@ impl fmt::Debug for Client {
 /// Settings of a [`Client`] to be built.
 ///
 /// Each setting documents its default. What is wrong with one is reported by [`build`](ClientBuilder::build).
+///
+/// ```
+/// use std::time::Duration;
+/// use parlor_sdk::{Client, ErrorKind, RetryPolicy};
+///
+/// let client = Client::builder("https://example.com/parlor", "your-tenant-api-key")
+///     .connect_timeout(Duration::from_secs(2))
+///     .attempt_timeout(Duration::from_secs(5))
+///     .total_timeout(Duration::from_secs(20))
+///     .retry(RetryPolicy::default().max_attempts(4))
+///     .header("X-Gateway-Token", "what the gateway wants")
+///     .user_agent("support-desk/2.1")
+///     .max_response_bytes(1024 * 1024)
+///     .build()?;
+///
+/// let wrong = Client::builder("example.com", "your-tenant-api-key").no_proxy().build();
+/// assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Configuration);
+/// # Ok::<(), parlor_sdk::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
@@ -163,6 +182,11 @@ impl fmt::Debug for Settings {
 impl ClientBuilder {
     /// The builder of [`Client::from_env`], for a client that takes its address and key from the environment and has
     /// other settings besides.
+    ///
+    /// ```no_run
+    /// let client = parlor_sdk::ClientBuilder::from_env()?.user_agent("support-desk/2.1").build()?;
+    /// # Ok::<(), parlor_sdk::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -266,6 +290,11 @@ impl ClientBuilder {
 
     /// What draws the length of a pause between attempts, from 0.0 (none) to 1.0 (the longest): the operating system's
     /// randomness unless set. For tests.
+    ///
+    /// ```
+    /// # use parlor_sdk::Client;
+    /// let builder = Client::builder("http://localhost:8000", "your-tenant-api-key").randomness(|| 0.5);
+    /// ```
     pub fn randomness(self, draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         self.amend(|settings| {
             settings.randomness = Arc::new(draw);

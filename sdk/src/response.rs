@@ -9,6 +9,22 @@ use crate::headers::{self, IDEMPOTENCY_REPLAYED, Names, X_REQUEST_ID};
 /// A successful answer: the value, and what HTTP says about it.
 ///
 /// [`Call::with_response`](crate::Call::with_response) returns one. Its `Debug` shows the names of the headers only.
+///
+/// ```
+/// # use parlor_sdk::NewChat;
+/// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = server::Server::start([server::created(server::CHAT)]);
+/// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+/// let response = client.create_chat(NewChat::new("user123")).with_response().await?;
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// assert_eq!(response.attempts(), 1);
+/// let chat = response.into_value();
+/// # assert_eq!(chat.user_id, "user123");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Response<T> {
     value: T,

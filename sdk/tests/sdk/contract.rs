@@ -55,6 +55,26 @@ fn the_request_that_the_document_shows_is_what_the_sdk_sends() {
     assert_eq!(serde_json::to_value(chat).unwrap(), shown);
 }
 
+#[test]
+fn key_and_idempotency_key_are_sent_where_the_document_expects_them() {
+    let document = document();
+    let schemes = &document["components"]["securitySchemes"];
+    for operation in OPERATIONS {
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
+        let scheme = described["security"][0].as_object().and_then(|all| all.keys().next()).expect("a scheme");
+        let (kind, place, name) = (&schemes[scheme]["type"], &schemes[scheme]["in"], &schemes[scheme]["name"]);
+        assert_eq!((kind, place, name), (&json!("apiKey"), &json!("header"), &json!("X-API-Key")));
+        let parameters = described["parameters"].as_array().into_iter().flatten();
+        let key = parameters.filter(|parameter| parameter["name"] == "Idempotency-Key").collect::<Vec<_>>();
+        assert_eq!(key.len(), usize::from(operation.method() == "POST"), "{}", operation.id());
+        for key in key {
+            assert_eq!(key["in"], "header");
+            assert_eq!((&key["schema"]["minLength"], &key["schema"]["maxLength"]), (&json!(1), &json!(255)));
+            assert_eq!(key["schema"]["pattern"], r"^[\x21-\x7e]+$");
+        }
+    }
+}
+
 type Change = fn(&mut Value);
 
 /// The comparison would be worth nothing if it overlooked something.

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use parlor_sdk::{ClientBuilder, NewChat, RetryPolicy};
 
@@ -16,8 +15,7 @@ const NO_PROXY: &str = "TEST_NO_PROXY";
 #[tokio::test]
 #[ignore = "it is run by the others, with an environment"]
 async fn the_client() {
-    let mut builder =
-        ClientBuilder::from_env().unwrap().connect_timeout(Duration::from_millis(500)).retry(RetryPolicy::never());
+    let mut builder = ClientBuilder::from_env().unwrap().retry(RetryPolicy::never());
     if env::var_os(NO_PROXY).is_some() {
         builder = builder.no_proxy();
     }

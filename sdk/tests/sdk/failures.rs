@@ -188,7 +188,7 @@ async fn a_connection_that_is_not_accepted_in_time_is_none() {
     let address = listener.local_addr().unwrap();
     // Nobody accepts, so once the queue is full the next connection waits for ever.
     let mut queue = Vec::new();
-    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
         queue.push(stream.unwrap());
     }
     let client = Client::builder(format!("http://{address}"), KEY)

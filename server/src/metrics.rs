@@ -17,6 +17,7 @@ use prometheus_client::{
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    in_flight: Gauge,
     durations: Family<OperationLabels, Histogram, fn() -> Histogram>,
     /// The writer's part.
     pub writer: WriterMetrics,
@@ -25,6 +26,8 @@ pub struct Metrics {
 /// How the group-commit writer is doing.
 #[derive(Debug, Clone)]
 pub struct WriterMetrics {
+    /// Requests ever accepted.
+    pub requests: Counter,
     /// Requests that wait for the next transaction.
     pub queued: Gauge,
     /// Requests a transaction.
@@ -58,6 +61,7 @@ impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
         let writer = WriterMetrics {
+            requests: Counter::default(),
             queued: Gauge::default(),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             commit: seconds(),
@@ -65,14 +69,17 @@ impl Metrics {
         };
         let requests = Family::default();
         let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let in_flight = Gauge::default();
         let mut registry = Registry::with_prefix("parlor");
         registry.register("http_requests", "Requests answered, by operation and status", requests.clone());
+        registry.register("http_requests_in_flight", "Requests not yet answered", in_flight.clone());
         registry.register_with_unit(
             "http_request_duration",
             "Time from a request's head to its answer's head",
             Unit::Seconds,
             durations.clone(),
         );
+        registry.register("writer_requests", "Requests that the writer accepted", writer.requests.clone());
         registry.register("writer_queue", "Requests that wait for the next transaction", writer.queued.clone());
         registry.register("writer_batch_size", "Requests committed by one transaction", writer.batch.clone());
         registry.register_with_unit(
@@ -82,7 +89,13 @@ impl Metrics {
             writer.commit.clone(),
         );
         registry.register("writer_failures", "Transactions that failed", writer.failures.clone());
-        Self { registry, requests, durations, writer }
+        Self { registry, requests, in_flight, durations, writer }
+    }
+
+    /// Counts a request in flight, until what is returned is dropped: with its answer, or with its connection.
+    pub fn accepted(&self) -> impl Drop + use<> {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     /// Counts one answered request.
@@ -96,6 +109,14 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
+    }
+}
+
+struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

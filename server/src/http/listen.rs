@@ -1,15 +1,13 @@
 //! Connections: accepting them, bounding them, and letting them finish.
 //!
 //! poem's own server sets no `TCP_NODELAY`, spins when descriptors run out, and has no limit on connections or on how long
-//! a request's head may take; so the loop is ours, on hyper's connection builder.
+//! a request's head may take; so the loop is ours, on hyper's connection. HTTP/1.1 only: HTTP/2 is spoken by the proxy
+//! that ends TLS, and telling the two apart would mean to wait for a connection's first bytes without that limit.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::{
     Addr, Endpoint, Response,
     http::{self, uri::Scheme},
@@ -109,11 +107,12 @@ impl Connection {
             let request = (request, local.clone(), remote.clone(), Scheme::HTTP);
             async move { Ok::<http::Response<_>, Infallible>(endpoint.get_response(request.into()).await.into()) }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        // Also bounds how long an idle connection is kept: the timer runs while the next head is awaited.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(head_timeout);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Also bounds how long an idle connection is kept: the timer runs while the next head is awaited.
+            .header_read_timeout(head_timeout)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         tokio::pin!(connection);
         let outcome = tokio::select! {
             outcome = &mut connection => outcome,

@@ -145,9 +145,8 @@ impl Problem {
             StatusCode::UNAUTHORIZED => Self::new(Code::Unauthorized),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(Code::UnsupportedMediaType),
-            status if status.is_client_error() => {
-                Self::invalid(vec![FieldError { pointer: String::new(), detail: "could not be read".to_owned() }])
-            }
+            // What is left to the framework to refuse: a path whose percent-encoding is not UTF-8.
+            status if status.is_client_error() => Self::invalid(vec![FieldError::new("/path", "is not UTF-8")]),
             _ => Self::because(Code::Internal, Cause::new(error.to_string())),
         }
     }

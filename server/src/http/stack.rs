@@ -37,7 +37,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at("/docs", get(docs::to_swagger_ui()))
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
-        .nest("/", api::service())
+        .nest_no_strip("/api", api::service())
         .data(chats)
         .data(authenticator)
         .data(limits);
@@ -55,6 +55,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let started = Instant::now();
+        let _in_flight = self.metrics.accepted();
         let context = Context::new(RequestId::of(request.headers()));
         request.extensions_mut().insert(context.clone());
         let method = request.method().clone();

@@ -90,6 +90,7 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => "the writer has stopped",
             }))
         })?;
+        self.metrics.requests.inc();
         match timeout(self.patience, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::Unavailable(Cause::new("the writer stopped before it answered"))),

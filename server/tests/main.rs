@@ -1,0 +1,17 @@
+//! The server's tests: each speaks to a real server on a real port, over SQLite, or over PostgreSQL when
+//! `PARLOR_TEST_POSTGRES_URL` names a cluster on which databases may be created.
+
+mod support;
+
+mod authentication;
+mod commands;
+mod create_chat;
+mod document;
+mod idempotency;
+mod listening;
+mod observability;
+mod outage;
+mod problems;
+mod recovery;
+mod sdk;
+mod shutdown;

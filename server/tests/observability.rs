@@ -1,0 +1,74 @@
+//! What an operator sees, and what nobody must.
+
+use std::fs::File;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer};
+
+#[tokio::test]
+async fn requests_are_counted_by_operation_and_status() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    client.create_chat(&json!({ "user_id": "u" }), 201).await;
+    client.create_chat(&json!({ "user_id": "u" }), 201).await;
+    client.create_chat(&json!({}), 400).await;
+    Client::new(server.address).create_chat(&json!({}), 401).await;
+    client.get("/nope", 404).await;
+    client.get("/api/v1/chats/", 405).await;
+    let answer = client.get("/metrics", 200).await;
+    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    let text = String::from_utf8(answer.body).unwrap();
+    for line in [
+        "parlor_http_requests_total{operation=\"create_chat\",status=\"201\"} 2",
+        "parlor_http_requests_total{operation=\"create_chat\",status=\"400\"} 1",
+        "parlor_http_requests_total{operation=\"create_chat\",status=\"401\"} 1",
+        "parlor_http_requests_total{operation=\"none\",status=\"404\"} 1",
+        "parlor_http_requests_total{operation=\"none\",status=\"405\"} 1",
+        "parlor_http_request_duration_seconds_count{operation=\"create_chat\"} 4",
+        "parlor_http_requests_in_flight 1",
+        "parlor_writer_batch_size_sum 2.0",
+        "parlor_writer_queue 0",
+        "parlor_writer_failures_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_request_is_one_line_and_no_line_has_a_secret() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let process = ServerProcess::spawn(
+        ServerProcess::command(database.url())
+            .env("PARLOR_BOOTSTRAP_API_KEY", KEY)
+            .env("PARLOR_LOG", "trace")
+            .env("PARLOR_LOG_FORMAT", "json")
+            .stderr(File::create(&path).unwrap()),
+    );
+    let client = Client::new(process.address).key(KEY).header("X-Request-Id", "request-7");
+    let chat = client.create_chat(&json!({ "user_id": "u", "title": "a private title" }), 201).await.json();
+    client.create_chat(&json!({ "user_id": 7 }), 400).await;
+    client.clone().key("a-wrong-key-of-somebody").create_chat(&json!({}), 401).await;
+    client.get(&format!("/nope?api_key={KEY}"), 404).await;
+    process.finish();
+
+    let log = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
+    assert_eq!(answered.len(), 4, "{log}");
+    assert_eq!(answered[0]["request_id"], "request-7");
+    assert_eq!(answered[0]["tenant"], chat["tenant_id"]);
+    assert_eq!(answered[0]["operation"], "create_chat");
+    assert_eq!(answered[0]["status"], 201);
+    assert!(answered[0]["duration_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(answered[2]["status"], 401);
+    assert!(answered[2].get("tenant").is_none());
+    for secret in [KEY, "a-wrong-key-of-somebody", "a private title"] {
+        assert!(!log.contains(secret), "{secret:?} is in the log");
+    }
+}

@@ -1,0 +1,86 @@
+//! The SDK against the real server.
+
+use std::sync::Arc;
+
+use parlor_sdk::{ErrorKind, NewChat};
+use parlor_server::{clock::SystemClock, config::Limits};
+use serde_json::json;
+
+use crate::support::{KEY, TestDatabase, TestServer, WriteLock};
+
+fn client(server: &TestServer, key: &str) -> parlor_sdk::Client {
+    parlor_sdk::Client::new(format!("http://{}", server.address), key).unwrap()
+}
+
+#[tokio::test]
+async fn a_chat_is_created_and_comes_back_typed() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let metadata = json!({ "department": "technical", "nested": { "list": [1, null, "é"] } });
+    let new = NewChat::new("user123").title("Support Session").metadata(&metadata);
+    let response = client(&server, KEY).create_chat(new).with_response().await.unwrap();
+    assert_eq!(response.status().as_u16(), 201);
+    assert!(response.request_id().is_some());
+    let chat = response.into_value();
+    assert_eq!((chat.user_id.as_str(), chat.title.as_str()), ("user123", "Support Session"));
+    assert_eq!(serde_json::Value::from(chat.config.metadata), metadata);
+    assert_eq!(chat.created_at, chat.updated_at);
+    assert_eq!(chat.last_message_at, None);
+    assert_eq!(chat.id.get_version_num(), 7);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn failures_come_back_typed() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let wrong_key = client(&server, "an-unknown-api-key").create_chat(NewChat::new("u")).await.unwrap_err();
+    assert_eq!(wrong_key.status().unwrap().as_u16(), 401);
+    assert_eq!(wrong_key.code().unwrap().as_str(), "unauthorized");
+    assert!(!wrong_key.is_retryable() && !wrong_key.was_maybe_processed());
+
+    let invalid = client(&server, KEY).create_chat(NewChat::new("").title("\n")).await.unwrap_err();
+    let problem = invalid.problem().unwrap();
+    let pointers: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/user_id", "/title"]);
+    assert_eq!(invalid.request_id(), Some(problem.request_id.as_str()));
+
+    let keyed = |user: &str| client(&server, KEY).create_chat(NewChat::new(user)).idempotency_key("k");
+    keyed("one").await.unwrap();
+    let reused = keyed("other").await.unwrap_err();
+    assert_eq!(reused.code().unwrap().as_str(), "idempotency_key_reused");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_a_typed_failure() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let gone = client(&server, KEY);
+    server.stop().await;
+    let error = gone.create_chat(NewChat::new("u")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert!(error.is_retryable() && !error.was_maybe_processed());
+}
+
+#[tokio::test]
+async fn retries_ride_out_a_locked_database_and_create_one_chat() {
+    let database = TestDatabase::create().await;
+    let defaults = Limits::default();
+    let mut writer = defaults.writer;
+    writer.patience = std::time::Duration::from_millis(100);
+    let limits = Limits { writer, ..defaults };
+    let server = TestServer::start_with(database.url(), limits, Arc::new(SystemClock)).await;
+    let lock = WriteLock::take(&database).await;
+    let sdk = client(&server, KEY);
+    let call = tokio::spawn(async move { sdk.create_chat(NewChat::new("u")).await });
+    // Released once the first attempt has been answered 503.
+    let refused = "parlor_http_requests_total{operation=\"create_chat\",status=\"503\"} 1\n";
+    while !String::from_utf8(server.client().get("/metrics", 200).await.body).unwrap().contains(refused) {
+        tokio::task::yield_now().await;
+    }
+    lock.release().await;
+    call.await.unwrap().unwrap();
+    assert_eq!(database.count("SELECT COUNT(*) AS n FROM chats").await, 1);
+    server.stop().await;
+}

@@ -1,0 +1,93 @@
+//! Stopping: what was accepted is finished, what comes later is not accepted.
+
+use std::{sync::Arc, time::Duration};
+
+use parlor_server::{clock::SystemClock, config::Limits};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer, WriteLock};
+
+/// Waits until a request has reached the writer.
+async fn until_in_flight(metrics: &Client) {
+    // The writer has taken it off its queue and waits for the lock; the request is counted when it is answered.
+    loop {
+        let text = String::from_utf8(metrics.get("/metrics", 200).await.body).unwrap();
+        if text.contains("parlor_http_requests_in_flight 2\n") {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_and_sigint_finish_what_was_accepted_and_accept_no_more() {
+    for name in ["TERM", "INT"] {
+        let database = TestDatabase::create().await;
+        let process = ServerProcess::start(database.url());
+        let client = Client::new(process.address).key(KEY);
+        let lock = WriteLock::take(&database).await;
+        let request = tokio::spawn({
+            let client = client.clone();
+            async move { client.create_chat(&json!({ "user_id": "u" }), 201).await }
+        });
+        until_in_flight(&Client::new(process.address)).await;
+        process.signal(name);
+        while TcpStream::connect(process.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!request.is_finished(), "the accepted request still waits for the database");
+        lock.release().await;
+        assert!(request.await.unwrap().json()["id"].is_string());
+        assert!(process.wait().success());
+        assert_eq!(database.count("SELECT COUNT(*) AS n FROM chats").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let database = TestDatabase::create().await;
+    let process = ServerProcess::start(database.url());
+    let client = Client::new(process.address).key(KEY);
+    let lock = WriteLock::take(&database).await;
+    let request = tokio::spawn(async move {
+        let body = json!({ "user_id": "u" }).to_string().into_bytes();
+        client.attempt(reqwest::Method::POST, "/api/v1/chats/", Some(body)).await.is_err()
+    });
+    until_in_flight(&Client::new(process.address)).await;
+    process.signal("TERM");
+    while TcpStream::connect(process.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(130));
+    assert!(request.await.unwrap(), "the request was cut off");
+    lock.release().await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let _silent = TcpStream::connect(server.address).await.unwrap();
+    server.client().get("/healthz", 200).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_finishes_is_cut_off_after_the_drain_time() {
+    let database = TestDatabase::create().await;
+    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
+    let server = TestServer::start_with(database.url(), limits, Arc::new(SystemClock)).await;
+    let lock = WriteLock::take(&database).await;
+    let client = server.client();
+    let request = tokio::spawn(async move {
+        let body = json!({ "user_id": "u" }).to_string().into_bytes();
+        client.attempt(reqwest::Method::POST, "/api/v1/chats/", Some(body)).await.is_err()
+    });
+    until_in_flight(&Client::new(server.address)).await;
+    server.begin_shutdown();
+    assert!(request.await.unwrap(), "the request was cut off");
+    lock.release().await;
+    server.stopped().await;
+}

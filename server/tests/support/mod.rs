@@ -1,0 +1,20 @@
+//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut.
+
+mod client;
+mod clock;
+mod database;
+mod link;
+mod lock;
+mod process;
+mod server;
+
+pub(crate) use client::{Answer, Client, raw};
+pub(crate) use clock::ManualClock;
+pub(crate) use database::TestDatabase;
+pub(crate) use link::Link;
+pub(crate) use lock::WriteLock;
+pub(crate) use process::ServerProcess;
+pub(crate) use server::TestServer;
+
+/// The bootstrap key of every test server.
+pub(crate) const KEY: &str = "test-bootstrap-api-key";

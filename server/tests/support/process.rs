@@ -1,0 +1,81 @@
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+};
+
+use super::KEY;
+
+/// The real binary as a process of its own.
+pub(crate) struct ServerProcess {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl ServerProcess {
+    /// The binary, on a free port of this machine, with a clean environment.
+    pub(crate) fn command(database_url: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        command
+            .env_clear()
+            .env("DATABASE_URL", database_url)
+            .env("PARLOR_LISTEN", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Starts it with the tests' bootstrap key and waits until it listens.
+    pub(crate) fn start(database_url: &str) -> Self {
+        Self::spawn(Self::command(database_url).env("PARLOR_BOOTSTRAP_API_KEY", KEY))
+    }
+
+    /// Starts `command` and waits until it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("Parlor listens on http://").expect("the first line names the address");
+        Self { address: address.parse().unwrap(), child, stdout }
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by its name, as in `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success(), "kill -s {name}");
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Ends the process and returns the rest of its standard output.
+    pub(crate) fn finish(mut self) -> String {
+        self.signal("TERM");
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        rest
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // A failed test leaves no process behind.
+        if !thread::panicking() {
+            return;
+        }
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}

@@ -1,0 +1,66 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use parlor_server::{
+    app::App,
+    clock::{Clock, SystemClock},
+    config::{Config, Limits},
+    tenant::{ApiKey, Tenants},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{Client, KEY, TestDatabase};
+
+/// A server inside the test's process, on a port of its own.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) tenants: Tenants,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl TestServer {
+    /// With default limits and the machine's clock.
+    pub(crate) async fn start(database: &TestDatabase) -> Self {
+        Self::start_with(database.url(), Limits::default(), Arc::new(SystemClock)).await
+    }
+
+    pub(crate) async fn start_with(database_url: &str, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let mut config = Config::new(database_url.parse().unwrap());
+        config.bootstrap_key = Some(ApiKey::chosen(KEY).unwrap());
+        config.limits = limits;
+        let app = App::open_at(config, clock).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let tenants = app.tenants();
+        let task = tokio::spawn(app.run(listener, shutdown.clone()));
+        Self { address, tenants, shutdown, task }
+    }
+
+    /// A client with the bootstrap key.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address).key(KEY)
+    }
+
+    /// A client of a new tenant.
+    pub(crate) async fn client_of(&self, tenant: &str) -> Client {
+        self.tenants.create_tenant(tenant).await.unwrap();
+        let issued = self.tenants.create_key(tenant, "", None).await.unwrap();
+        Client::new(self.address).key(issued.key.reveal())
+    }
+
+    /// Asks the server to finish, without waiting for it.
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    pub(crate) async fn stopped(self) {
+        self.task.await.unwrap();
+    }
+
+    pub(crate) async fn stop(self) {
+        self.begin_shutdown();
+        self.stopped().await;
+    }
+}

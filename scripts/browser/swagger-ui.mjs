@@ -1,0 +1,145 @@
+// Goes through Swagger UI as a person would and fails when anything is not as it should be.
+//
+//     PARLOR_URL=http://localhost:8000 PARLOR_API_KEY=... \
+//         node scripts/browser/swagger-ui.mjs --chromium /usr/bin/chromium [--screenshot PATH]
+//
+// Without --screenshot the picture goes to a temporary folder.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+// The tools' node_modules folder is not above this file, where `import` would look.
+const require = createRequire(new URL('../../.tools/npm/package.json', import.meta.url));
+const { chromium } = require('playwright-core');
+
+const { PARLOR_URL: url, PARLOR_API_KEY: key } = process.env;
+assert(url && key, 'Set PARLOR_URL and PARLOR_API_KEY.');
+const { values: options } = parseArgs({ options: { chromium: { type: 'string' }, screenshot: { type: 'string' } } });
+assert(options.chromium, 'Say with --chromium where the browser is.');
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const WIDTH = 1200;
+
+const profile = await mkdtemp(join(tmpdir(), 'parlor-browser-'));
+const browser = await chromium.launchPersistentContext(profile, {
+  executablePath: options.chromium,
+  headless: true,
+  viewport: { width: WIDTH, height: 1000 },
+  colorScheme: 'light',
+  args: [
+    // Chromium's sandbox does not work for root, which tests in containers often are; the only page is our own.
+    ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+    // Nothing but the page: no updates, no look-ups of the browser's own.
+    '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
+    '--disable-gpu', '--disable-quic',
+  ],
+});
+try {
+  browser.setDefaultTimeout(15_000);
+  const [page] = browser.pages();
+  const complaints = listen(page);
+
+  await page.goto(`${url}/docs/`);
+  await page.getByRole('heading', { name: /^Parlor/ }).waitFor();
+  console.log('opened Swagger UI');
+
+  await authorize(page, key);
+  console.log('authorized');
+  const operation = page.locator('#operations-Chats-create_chat');
+  await operation.locator('.opblock-summary-control').first().click();
+  const first = await execute(page, operation);
+  assert.equal(first.status, 201);
+  assert.match(first.body.id, UUID);
+  assert.deepEqual([first.body.user_id, first.body.title], ['user123', 'Support Session']);
+  console.log(`201: created the chat ${first.body.id}`);
+  await takeScreenshot(page, operation);
+
+  await page.reload();
+  await page.getByRole('heading', { name: /^Parlor/ }).waitFor();
+  // Swagger UI keeps the open operation in the address, so it is open again.
+  await operation.locator('.opblock-body').waitFor();
+  const second = await execute(page, operation);
+  assert.equal(second.status, 201, 'the key is remembered after a reload');
+  assert.match(second.body.id, UUID);
+  assert.notEqual(second.body.id, first.body.id, 'the same form sent again is a second chat, not the first again');
+  console.log(`201 after a reload: created the chat ${second.body.id}`);
+  assert.deepEqual(complaints, [], 'the browser complained');
+
+  await authorize(page, 'a-key-that-nobody-issued');
+  const refused = await execute(page, operation);
+  assert.equal(refused.status, 401);
+  assert.equal(refused.body.code, 'unauthorized');
+  console.log(`401 with a wrong key: ${refused.body.detail}`);
+  // Chromium writes every error status to its console. This one is wanted, others are not.
+  const unwanted = complaints.filter(complaint => !/status of 401|^401 /.test(complaint));
+  assert.deepEqual(unwanted, [], 'the browser complained');
+} finally {
+  await browser.close();
+  await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+}
+
+// Gathers everything that a person would see in red in the browser's tools.
+function listen(page) {
+  const complaints = [];
+  page.on('console', message => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('pageerror', error => complaints.push(String(error)));
+  page.on('requestfailed', request => complaints.push(`${request.url()} ${request.failure()?.errorText}`));
+  page.on('response', response => {
+    if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
+    if (!response.url().startsWith(url)) complaints.push(`foreign request to ${response.url()}`);
+  });
+  return complaints;
+}
+
+// Enters a key, in place of the one that is there.
+async function authorize(page, key) {
+  await page.locator('.auth-wrapper .btn.authorize').click();
+  const dialog = page.locator('.dialog-ux');
+  const logout = dialog.getByRole('button', { name: 'Remove authorization' });
+  if (await logout.isVisible()) await logout.click();
+  await dialog.locator('input').fill(key);
+  await dialog.getByRole('button', { name: 'Apply credentials' }).click();
+  await logout.waitFor();
+  await dialog.locator('.btn-done').click();
+  await dialog.waitFor({ state: 'detached' });
+}
+
+// Presses Execute and reads the answer from the page, as a person would. The form is open and filled in already.
+async function execute(page, operation) {
+  const answered = page.waitForResponse(response => response.request().method() === 'POST');
+  await operation.locator('.btn.execute').click();
+  await answered;
+  const answer = operation.locator('.live-responses-table .response');
+  const status = answer.locator('.response-col_status');
+  const body = answer.locator('.response-col_description .highlight-code code').first();
+  await body.waitFor();
+  return { status: parseInt(await status.innerText(), 10), body: JSON.parse(await body.innerText()) };
+}
+
+// The page from its title to the end of the answer. Swagger UI repeats the key in the curl command that it shows: it is
+// made unreadable.
+async function takeScreenshot(page, operation) {
+  await page.evaluate(key => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      text.data = text.data.replaceAll(key, '•'.repeat(12));
+    }
+  }, key);
+  const { y, height } = await operation.locator('.live-responses-table').boundingBox();
+  const top = await page.evaluate(() => window.scrollY);
+  const path = options.screenshot ?? join(await mkdtemp(join(tmpdir(), 'parlor-screenshot-')), 'swagger-ui.png');
+  await page.screenshot({
+    path,
+    fullPage: true,
+    animations: 'disabled',
+    clip: { x: 0, y: 0, width: WIDTH, height: Math.ceil(top + y + height) },
+  });
+  console.log(`wrote ${path}`);
+}

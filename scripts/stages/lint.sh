@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Formatting, Clippy and rustdoc without a warning; the syntax of the scripts.
+
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+source scripts/tools.sh
+
+need_python
+need_node
+
+step "the syntax of scripts and examples"
+mapfile -t shell_scripts < <(find scripts examples .ci -name '*.sh' -o -path .ci/run)
+for script in "${shell_scripts[@]}"; do
+    bash -n "$script"
+done
+if has shellcheck; then
+    # Those that are run; what they source is checked with them.
+    mapfile -t commands < <(grep -l '^#!' "${shell_scripts[@]}")
+    shellcheck --external-sources --check-sourced --source-path SCRIPTDIR:. "${commands[@]}"
+else
+    echo "shellcheck is not installed: the shell scripts were checked with bash -n only."
+fi
+find scripts examples -name '*.mjs' -print0 | xargs -0 -n 1 node --check
+find scripts examples -name '*.py' -print0 | xargs -0 -n 1 python3 -c \
+    'import ast, sys; ast.parse(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1])'
+
+step "cargo fmt"
+cargo fmt --all --check
+step "cargo clippy"
+cargo clippy --workspace --all-targets -- -D warnings
+step "cargo doc"
+RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps

@@ -1,0 +1,108 @@
+# Makes sure of the programs that a stage needs: uses what is there, installs what is missing. Sourced after lib.sh.
+# shellcheck shell=bash
+
+tools=$PWD/.tools
+# A venv and a node_modules folder hold absolute paths and fit one version of their interpreter, so both are part of
+# the stamp that says which files they were installed from.
+python_bin=$tools/python/bin
+# shellcheck disable=SC2034 # The stages use it.
+npm_bin=$tools/npm/node_modules/.bin
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+# apt_install PACKAGE...: Debian packages, when this user may install them.
+apt_install() {
+    has apt-get || fail "Install the equivalent of the Debian packages '$*'; there is no apt-get here to do it."
+    [[ $(id -u) == 0 ]] || fail "Install the Debian packages '$*' (as root: apt-get install $*), then run this again."
+    step "apt-get install $*"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$@" >"$temp/apt.log" 2>&1 || {
+        tail -n 40 "$temp/apt.log" >&2
+        fail "apt-get could not install '$*'; its last words are above."
+    }
+}
+
+need_curl() {
+    has curl || apt_install curl ca-certificates
+}
+
+need_python() {
+    has python3 || apt_install python3 python3-venv
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "Install Python 3.10 or newer; $(python3 --version) is too old for the tools."
+}
+
+need_node() {
+    { has node && has npm; } || fail "Install Node.js 20.19 or newer with npm; they were not found in PATH."
+    node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
+        process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+        fail "Install Node.js 20.19 or newer; $(node --version) is too old for the tools."
+}
+
+# is_stamped NAME TEXT: whether the tools of this name were installed from what the text says.
+is_stamped() {
+    [[ -f $tools/$1.stamp && $(<"$tools/$1.stamp") == "$2" ]]
+}
+
+# need_python_tools: what scripts/tools/requirements.txt names, in `$python_bin`.
+need_python_tools() {
+    need_python
+    local stamp
+    stamp="$PWD $(python3 --version) $(cat scripts/tools/requirements.txt scripts/tools/constraints.txt | sha256sum)"
+    if is_stamped python "$stamp"; then return; fi
+    # Debian has `ensurepip` in a package of its own.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+    step "install scripts/tools/requirements.txt into .tools/python"
+    rm -rf "$tools/python" "$tools/python.stamp"
+    python3 -m venv "$tools/python"
+    "$python_bin/pip" install --quiet --disable-pip-version-check \
+        --requirement scripts/tools/requirements.txt --constraint scripts/tools/constraints.txt
+    echo "$stamp" >"$tools/python.stamp"
+}
+
+# need_npm_tools: what scripts/tools/package.json names, in `$npm_bin`.
+need_npm_tools() {
+    need_node
+    local stamp
+    stamp="$PWD $(node --version) $(cat scripts/tools/package.json scripts/tools/package-lock.json | sha256sum)"
+    if is_stamped npm "$stamp"; then return; fi
+    step "install scripts/tools/package-lock.json into .tools/npm"
+    rm -rf "$tools/npm" "$tools/npm.stamp"
+    mkdir -p "$tools/npm"
+    cp scripts/tools/{package.json,package-lock.json,.npmrc} "$tools/npm"
+    (cd "$tools/npm" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier)
+    echo "$stamp" >"$tools/npm.stamp"
+}
+
+# need_chromium: sets `chromium`, the path of a browser of that family.
+# shellcheck disable=SC2034 # The stages use it.
+need_chromium() {
+    find_chromium || apt_install chromium
+    find_chromium || fail "The package chromium was installed, but no chromium is in PATH."
+}
+
+# shellcheck disable=SC2034 # The stages use it.
+find_chromium() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        if chromium=$(command -v "$name"); then return; fi
+    done
+    return 1
+}
+
+# need_postgresql: sets `postgres_bin`, the folder of PostgreSQL's server programs.
+need_postgresql() {
+    find_postgresql || apt_install postgresql
+    find_postgresql || fail "The package postgresql was installed, but initdb is not in /usr/lib/postgresql/*/bin."
+}
+
+# Debian keeps these programs out of PATH, a folder for each version.
+find_postgresql() {
+    local found
+    found=$(command -v initdb || find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
+    [[ -n $found ]] || return 1
+    postgres_bin=$(dirname "$(readlink -f "$found")")
+    [[ -x $postgres_bin/postgres ]]
+}

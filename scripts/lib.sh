@@ -53,7 +53,7 @@ clean_up() {
     if ((status != 0)); then
         for log in "${logs[@]}"; do
             echo "--- the end of $(basename "$log")"
-            tail -n 60 "$log" || true
+            tail -n 40 "$log" || true
         done >&2
     fi
     rm -rf "$temp"

@@ -86,7 +86,7 @@ try {
 function listen(page) {
   const complaints = [];
   page.on('console', message => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    if (message.type() === 'error') complaints.push(message.text());
   });
   page.on('pageerror', error => complaints.push(String(error)));
   page.on('requestfailed', request => complaints.push(`${request.url()} ${request.failure()?.errorText}`));

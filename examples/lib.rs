@@ -10,3 +10,8 @@
 //! ```text
 //! PARLOR_API_KEY=… cargo run -p parlor-examples --example quickstart
 //! ```
+
+/// The README's program compiles against the SDK as it is.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

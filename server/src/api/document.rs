@@ -17,7 +17,6 @@ found. A path works with and without the slash at its end. Timestamps are RFC 33
 /// The handlers, ready to be routed.
 pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
     OpenApiService::new(ChatsApi, "Parlor", env!("CARGO_PKG_VERSION"))
-        .summary("Chats for the users of many tenants")
         .description(DESCRIPTION)
         .server(
             ServerObject::new("{scheme}://{host}")
@@ -37,10 +36,6 @@ pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
 /// The document.
 pub(crate) fn document() -> Value {
     let mut document: Value = serde_json::from_str(&service().spec()).expect("poem-openapi writes JSON");
-    // OpenAPI 3.1 has it; 3.0, which poem-openapi writes, has not.
-    if let Some(info) = document["info"].as_object_mut() {
-        info.remove("summary");
-    }
     each_operation(&mut document, |id, operation| {
         if let Some((_, codes)) = failures().iter().find(|(operation, _)| *operation == id) {
             show_problems(operation, codes);

@@ -53,4 +53,4 @@ postgres_has_decided() {
 
 if [[ -z ${PARLOR_TEST_POSTGRES_URL:-} ]]; then start_postgres; fi
 step "cargo test"
-cargo test -p parlor-server
+cargo test -p parlor-server --no-fail-fast

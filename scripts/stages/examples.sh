@@ -11,11 +11,11 @@ check() {
     local name=$1
     shift
     step "$name: $*"
-    PARLOR_API_KEY=$server_key timeout 60 "$@" >"$temp/out" 2>"$temp/err" || failed "does not create a chat"
+    PARLOR_API_KEY=$server_key timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err" || failed "does not create a chat"
     python3 scripts/check_example.py "$name" "$temp/out" "$temp/err"
     created=$((created + 1))
 
-    if PARLOR_API_KEY=$(throw_away_key) timeout 60 "$@" >"$temp/out" 2>"$temp/err"; then
+    if PARLOR_API_KEY=$(throw_away_key) timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err"; then
         failed "succeeds with a wrong key"
     fi
     grep -qi unauthorized "$temp/out" "$temp/err" || failed "does not show the problem when the key is wrong"
@@ -25,7 +25,7 @@ check() {
 check_with_and_without_key() {
     check "$@"
     shift
-    if env -u PARLOR_API_KEY timeout 60 "$@" >"$temp/out" 2>"$temp/err"; then
+    if env -u PARLOR_API_KEY timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err"; then
         failed "succeeds without a key"
     fi
     grep -q PARLOR_API_KEY "$temp/err" || failed "does not say that PARLOR_API_KEY is missing"

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chat::Chats,
+    chat::{Chats, Messages},
     clock::{Clock, Moments, SystemClock},
     config::{Config, Limits},
     error::Result,
@@ -32,6 +32,7 @@ pub struct App {
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) chats: Chats,
+    pub(crate) messages: Messages,
     pub(crate) authenticator: Authenticator,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -55,10 +56,11 @@ impl App {
         let Config { database, bootstrap_key, limits } = config;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
-        let store = Store::open(&database, limits.writer, metrics.writer.clone()).await?;
+        let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone()).await?;
         let bootstrap = Tenants::new(store.clone(), moments.clone()).bootstrap(bootstrap_key.as_ref()).await?;
         let services = Services {
             chats: Chats::new(store.clone(), moments.clone()),
+            messages: Messages::new(store.clone()),
             authenticator: Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache),
             store: store.clone(),
             metrics,

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -24,18 +24,29 @@ impl Clock for SystemClock {
     }
 }
 
-/// Makes an identifier and the moment of its creation together, so that ordering by either is ordering by both.
+/// Makes an identifier and the moment of its creation together, so that ordering by the identifier is ordering by the
+/// moment, and an index on identifiers serves both.
+///
+/// Three things make that hold. The moment is cut to whole microseconds before the identifier is made of it, and the
+/// identifier resolves a quarter of one, so moments that differ give identifiers that differ the same way, on all nodes.
+/// One counter for the process orders those of one microsecond. And on one node moments do not run backwards, even when
+/// the machine's clock does.
 #[derive(Clone)]
 pub struct Moments {
     clock: Arc<dyn Clock>,
-    // One counter for the process: two ids of the same millisecond keep the order in which they were made.
-    sequence: Arc<Mutex<ContextV7>>,
+    sequence: Arc<Mutex<Sequence>>,
+}
+
+struct Sequence {
+    counter: ContextV7,
+    last: DateTime<Utc>,
 }
 
 impl Moments {
     /// Takes time from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sequence: Arc::new(Mutex::new(ContextV7::new().with_additional_precision())) }
+        let counter = ContextV7::new().with_additional_precision();
+        Self { clock, sequence: Arc::new(Mutex::new(Sequence { counter, last: DateTime::UNIX_EPOCH })) }
     }
 
     /// The time now in whole microseconds, the resolution that is stored and answered.
@@ -45,10 +56,13 @@ impl Moments {
 
     /// A new time-ordered id (UUID version 7, RFC 9562) and its moment.
     pub fn next(&self) -> (Uuid, DateTime<Utc>) {
-        let now = self.now();
-        // Before 1970 there is no version 7; a clock that far off still gives unique ids.
-        let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-        let timestamp = Timestamp::from_unix(&*self.sequence, seconds, now.timestamp_subsec_nanos());
+        // Nothing in here panics half-way, so what a poisoned lock guards is whole.
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now().max(sequence.last);
+        sequence.last = now;
+        // Not before 1970, where the sequence begins.
+        let seconds = now.timestamp().unsigned_abs();
+        let timestamp = Timestamp::from_unix(&sequence.counter, seconds, now.timestamp_subsec_nanos());
         (Uuid::new_v7(timestamp), now)
     }
 }
@@ -77,6 +91,30 @@ mod tests {
         let moments = Moments::new(Arc::new(Stopped(DateTime::UNIX_EPOCH + chrono::Duration::days(20_000))));
         let ids: Vec<Uuid> = (0..10_000).map(|_| moments.next().0).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn ids_are_ordered_like_moments_over_nodes_and_over_a_clock_that_goes_back() {
+        #[derive(Debug)]
+        struct Script(Mutex<Vec<i64>>);
+
+        impl Clock for Script {
+            fn now(&self) -> DateTime<Utc> {
+                let micros = self.0.lock().unwrap().pop().unwrap();
+                DateTime::UNIX_EPOCH + chrono::Duration::days(20_000) + chrono::Duration::microseconds(micros)
+            }
+        }
+
+        let node = |micros: &[i64]| {
+            let script = Script(Mutex::new(micros.iter().rev().copied().collect()));
+            let moments = Moments::new(Arc::new(script));
+            micros.iter().map(|_| moments.next()).collect::<Vec<_>>()
+        };
+        let one = node(&[0, 1, 2, 999, 1_000, 1_001, 1_001, 700, 5_000, 4_999]);
+        assert!(one.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{one:?}");
+        let mut all: Vec<_> = one.into_iter().chain(node(&[0, 1, 3, 998, 1_000, 4_998])).collect();
+        all.sort();
+        assert!(all.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{all:?}");
     }
 
     #[test]

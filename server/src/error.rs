@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use crate::chat::Violation;
+
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -14,6 +16,21 @@ pub enum Error {
     /// The idempotency key belongs to an earlier, different request.
     #[error("the idempotency key was used before with another request")]
     IdempotencyKeyReused,
+    /// The tenant has no such chat.
+    #[error("there is no such chat")]
+    ChatNotFound,
+    /// The tenant has no such user.
+    #[error("there is no such user")]
+    UserNotFound,
+    /// The user is known and has no chats.
+    #[error("the user has no chats")]
+    NoChats,
+    /// The chat takes no messages.
+    #[error("the chat is closed")]
+    ChatClosed,
+    /// The chat's metadata would break a rule.
+    #[error("the metadata {}", .0.detail)]
+    Metadata(Violation),
     /// Another tenant has this name already.
     #[error("a tenant named {0:?} exists already")]
     TenantExists(String),

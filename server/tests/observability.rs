@@ -16,7 +16,7 @@ async fn requests_are_counted_by_operation_and_status() {
     client.create_chat(&json!({}), 400).await;
     Client::new(server.address).create_chat(&json!({}), 401).await;
     client.get("/nope", 404).await;
-    client.get("/api/v1/chats/", 405).await;
+    client.send(reqwest::Method::PUT, "/api/v1/chats/", None, 405).await;
     let answer = client.get("/metrics", 200).await;
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     let text = String::from_utf8(answer.body).unwrap();

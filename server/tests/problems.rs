@@ -166,8 +166,9 @@ async fn unknown_paths_and_methods_are_problems_too() {
         assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("not_found"), "{target}: {answer}");
     }
     for (method, path, allow) in [
-        (Method::PUT, "/api/v1/chats/", "POST"),
-        (Method::DELETE, "/api/v1/chats", "POST"),
+        (Method::PUT, "/api/v1/chats/", "POST, GET, HEAD"),
+        (Method::DELETE, "/api/v1/chats", "POST, GET, HEAD"),
+        (Method::POST, "/api/v1/chats/018d0c8e-5a40-7b7c-8c9d-0e1f2a3b4c5d/", "GET, PATCH, DELETE, HEAD"),
         (Method::POST, "/healthz", "GET, HEAD"),
         (Method::OPTIONS, "/openapi.json", "GET, HEAD"),
         (Method::POST, "/docs/", "GET, HEAD"),

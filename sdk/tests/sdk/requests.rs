@@ -15,7 +15,7 @@ async fn the_request_is_the_documents_to_the_byte() {
     let server = Server::start([created(CHAT)]);
     let chat = NewChat::new("user123")
         .title("Support Session")
-        .metadata(json!({"priority": "high", "department": "technical"}));
+        .metadata(json!({"department": "technical", "priority": "high"}));
     client(&server).create_chat(chat).idempotency_key("key-1").await.unwrap();
 
     let request = &server.requests()[0];

@@ -3,8 +3,14 @@
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
 
-use super::chats::{ChatsApi, CreateChatFailures};
-use crate::http::problem::{CONTENT_TYPE, Code, Failures, Problem};
+use super::{
+    chats::{ChatsApi, CreateChat, DeleteChat, GetChat, ListChats, ListUserChats, UpdateChat},
+    messages::{ListMessages, MessagesApi, SendMessage},
+};
+use crate::http::{
+    problem::{CONTENT_TYPE, Code, Operation, Problem},
+    query::{FromQuery as _, Parameter},
+};
 
 const JSON: &str = "application/json";
 const DESCRIPTION: &str = "\
@@ -15,8 +21,8 @@ found. A path works with and without the slash at its end. Timestamps are RFC 33
 `application/problem+json` (RFC 9457): decide by its `code`, and quote its `request_id` to the operator.";
 
 /// The handlers, ready to be routed.
-pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
-    OpenApiService::new(ChatsApi, "Parlor", env!("CARGO_PKG_VERSION"))
+pub(crate) fn service() -> OpenApiService<(ChatsApi, MessagesApi), ()> {
+    OpenApiService::new((ChatsApi, MessagesApi), "Parlor", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .server(
             ServerObject::new("{scheme}://{host}")
@@ -37,8 +43,9 @@ pub(crate) fn service() -> OpenApiService<ChatsApi, ()> {
 pub(crate) fn document() -> Value {
     let mut document: Value = serde_json::from_str(&service().spec()).expect("poem-openapi writes JSON");
     each_operation(&mut document, |id, operation| {
-        if let Some((_, codes)) = failures().iter().find(|(operation, _)| *operation == id) {
-            show_problems(operation, codes);
+        if let Some(described) = operations().iter().find(|described| described.id == id) {
+            show_parameters(operation, described.parameters);
+            show_problems(operation, &described.codes);
         }
     });
     close_request_bodies(&mut document);
@@ -54,12 +61,51 @@ pub(crate) fn render(document: &Value) -> String {
     text
 }
 
-/// Which failures each operation has. An operation that is missing here has no examples; a test notices.
-fn failures() -> Vec<(&'static str, Vec<Code>)> {
-    fn of<F: Failures>() -> (&'static str, Vec<Code>) {
-        (F::OPERATION, F::all())
+/// What the document takes from an [`Operation`].
+struct Described {
+    id: &'static str,
+    codes: Vec<Code>,
+    parameters: &'static [Parameter],
+}
+
+impl Described {
+    fn of<O: Operation>() -> Self {
+        Self { id: O::ID, codes: O::codes(), parameters: O::Query::PARAMETERS }
     }
-    vec![of::<CreateChatFailures>()]
+}
+
+/// All operations. One that is missing here has no examples of its failures; a test notices.
+fn operations() -> [Described; 8] {
+    [
+        Described::of::<CreateChat>(),
+        Described::of::<ListChats>(),
+        Described::of::<ListUserChats>(),
+        Described::of::<GetChat>(),
+        Described::of::<UpdateChat>(),
+        Described::of::<DeleteChat>(),
+        Described::of::<ListMessages>(),
+        Described::of::<SendMessage>(),
+    ]
+}
+
+/// Adds an operation's query parameters to those that poem-openapi knows.
+fn show_parameters(operation: &mut Value, parameters: &[Parameter]) {
+    let shown = parameters.iter().map(|parameter| {
+        json!({
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.description,
+            "required": false,
+            "schema": (parameter.schema)(),
+        })
+    });
+    let shown: Vec<Value> = shown.collect();
+    if !shown.is_empty()
+        && let Some(operation) = operation.as_object_mut()
+        && let Some(all) = operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut()
+    {
+        all.extend(shown);
+    }
 }
 
 /// Gives each failed response an example for every code that has its status.

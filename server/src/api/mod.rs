@@ -1,7 +1,19 @@
 //! The REST interface: one file a noun, each with its schema types and its handlers. Together they are the document.
 
 mod chats;
+mod cursor;
 mod document;
+mod messages;
+mod paging;
 mod values;
 
 pub(crate) use document::{document, render, service};
+
+/// The document's sections.
+#[derive(poem_openapi::Tags)]
+enum Tag {
+    /// Chat sessions: one user's conversation, to which messages and WebSocket connections belong.
+    Chats,
+    /// What is said in a chat, numbered from 1 without gaps.
+    Messages,
+}

@@ -10,10 +10,18 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
+use uuid::Uuid;
 
 use crate::{
-    chat::{Metadata, Title, UserId, Violation},
-    http::body::{FromMember, text},
+    chat::{
+        ClientMessageId, Content, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Title, UserId, Violation,
+    },
+    http::{
+        body::{FromMember, text},
+        path::FromPath,
+        problem::Code,
+        query::FromParameter,
+    },
 };
 
 impl FromMember for UserId {
@@ -22,9 +30,72 @@ impl FromMember for UserId {
     }
 }
 
+impl FromParameter for UserId {
+    fn schema() -> MetaSchema {
+        user_id_schema()
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        Self::new(text.to_owned())
+    }
+}
+
+impl FromPath for UserId {
+    const NOT_FOUND: Code = Code::UserNotFound;
+}
+
+/// A chat's id in a path.
+pub(super) struct ChatId(pub(super) Uuid);
+
+impl FromParameter for ChatId {
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", "uuid")
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        // The hyphenated form only: one chat has one path.
+        let id = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
+        id.map(Self).ok_or_else(|| Violation::new("must be a UUID"))
+    }
+}
+
+impl FromPath for ChatId {
+    const NOT_FOUND: Code = Code::ChatNotFound;
+}
+
 impl FromMember for Title {
     fn from_member(json: &RawValue) -> Result<Self, Violation> {
         Self::new(&text(json)?)
+    }
+}
+
+impl FromMember for MetadataPatch {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::new(json)
+    }
+}
+
+impl FromMember for Content {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::new(text(json)?)
+    }
+}
+
+impl FromMember for ClientMessageId {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::new(text(json)?)
+    }
+}
+
+impl FromMember for MediaType {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::new(text(json)?)
+    }
+}
+
+impl FromMember for MediaUrl {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::new(text(json)?)
     }
 }
 
@@ -150,20 +221,85 @@ macro_rules! describe {
 #[serde(transparent)]
 pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
-impl FromMember for Timestamp {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        let moment = DateTime::parse_from_rfc3339(&text(json)?).map_err(|_| Violation::new("must be a date-time"))?;
+impl FromParameter for Timestamp {
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", "date-time")
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        let moment = DateTime::parse_from_rfc3339(text);
+        let moment = moment.map_err(|_| Violation::new("must be a date-time such as 2024-01-15T10:30:00Z"))?;
         Ok(Self(moment.to_utc()))
     }
 }
 
-fn timestamp_schema() -> MetaSchema {
-    MetaSchema::new_with_format("string", "date-time")
+impl FromMember for Timestamp {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Self::from_parameter(&text(json)?)
+    }
 }
 
-describe!(Timestamp, timestamp_schema(), |json| Self::from_member(&json), |value| serde_json::to_value(value).ok());
+describe!(Timestamp, Self::schema(), |json| Self::from_member(&json), |value| serde_json::to_value(value).ok());
 describe!(UserId, user_id_schema(), |json| Self::from_member(&json), |value| Some(value.as_str().into()));
 describe!(Title, title_schema(), |json| Self::from_member(&json), |value| Some(value.as_str().into()));
 describe!(Metadata, metadata_schema(), |json| Self::from_member(&json), |value| {
     serde_json::from_str(value.as_json()).ok()
 });
+describe!(MetadataPatch, metadata_schema(), |json| Self::from_member(&json), |value| {
+    serde_json::from_str(value.as_json()).ok()
+});
+describe!(
+    Content,
+    text_schema(Content::MIN_CHARS, Content::MAX_CHARS, Content::PATTERN),
+    |json| Self::from_member(&json),
+    |value| Some(value.as_str().into())
+);
+describe!(
+    ClientMessageId,
+    text_schema(ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS, UserId::PATTERN),
+    |json| Self::from_member(&json),
+    |value| Some(value.as_str().into())
+);
+describe!(
+    MediaType,
+    text_schema(MediaType::MIN_CHARS, MediaType::MAX_CHARS, MediaType::PATTERN),
+    |json| Self::from_member(&json),
+    |value| Some(value.as_str().into())
+);
+describe!(
+    MediaUrl,
+    text_schema(MediaUrl::MIN_CHARS, MediaUrl::MAX_CHARS, MediaUrl::PATTERN),
+    |json| Self::from_member(&json),
+    |value| Some(value.as_str().into())
+);
+
+/// A value that is one of a few words.
+macro_rules! describe_words {
+    ($type:ty: $($word:literal => $variant:path),+) => {
+        impl FromParameter for $type {
+            fn schema() -> MetaSchema {
+                MetaSchema { enum_items: vec![$($word.into()),+], ..MetaSchema::new("string") }
+            }
+
+            fn from_parameter(text: &str) -> Result<Self, Violation> {
+                match text {
+                    $($word => Ok($variant),)+
+                    _ => Err(Violation::new(format!("must be one of {}", [$($word),+].join(", ")))),
+                }
+            }
+        }
+
+        impl FromMember for $type {
+            fn from_member(json: &RawValue) -> Result<Self, Violation> {
+                Self::from_parameter(&text(json)?)
+            }
+        }
+
+        describe!($type, <$type>::schema(), |json| Self::from_member(&json), |value| {
+            serde_json::to_value(value).ok()
+        });
+    };
+}
+
+describe_words!(Status: "active" => Status::Active, "closed" => Status::Closed);
+describe_words!(Role: "user" => Role::User, "assistant" => Role::Assistant);

@@ -2,15 +2,20 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Idempotency, Metadata, Title, UserId};
-use crate::{clock::Moments, error::Result, store::Store, tenant::TenantId};
+use super::{ChatFilter, ChatPlace, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
+use crate::{
+    clock::Moments,
+    error::{Error, Result},
+    store::Store,
+    tenant::TenantId,
+};
 
 /// A chat session of one user of one tenant.
 ///
 /// Serialisable, because it is kept beside an idempotency key as the first answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chat {
-    /// UUID version 7: time-ordered.
+    /// UUID version 7: ordered by creation.
     pub id: Uuid,
     /// Whose chat it is.
     pub user_id: UserId,
@@ -20,12 +25,26 @@ pub struct Chat {
     pub title: Title,
     /// The application's own data.
     pub metadata: Metadata,
+    /// Whether it takes messages.
+    pub status: Status,
+    /// How many messages it has, which is also the last one's `seq`.
+    pub message_count: i64,
     /// When it was created, in whole microseconds.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// When it, or what belongs to it, last changed.
     pub updated_at: DateTime<Utc>,
     /// When its last message was stored; `None` before the first.
     pub last_message_at: Option<DateTime<Utc>>,
+}
+
+/// Whether a chat takes messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It does.
+    Active,
+    /// It does not, until it is made active again.
+    Closed,
 }
 
 /// What is needed to create a chat.
@@ -39,13 +58,31 @@ pub struct NewChat {
     pub metadata: Metadata,
 }
 
-/// A chat that exists now.
+/// What is to change about a chat; `None` leaves it as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ChatPatch {
+    /// Another title.
+    pub title: Option<Title>,
+    /// A merge patch (RFC 7396) of the metadata.
+    pub metadata: Option<MetadataPatch>,
+    /// Closes the chat, or opens it again.
+    pub status: Option<Status>,
+}
+
+/// Something that exists now.
 #[derive(Debug, Clone)]
-pub struct Created {
-    /// The chat as it was when it was created.
-    pub chat: Chat,
-    /// Whether an earlier request with the same idempotency key created it.
+pub struct Created<T> {
+    /// The thing as it was when it was created.
+    pub resource: T,
+    /// Whether an earlier request created it, which this one repeats.
     pub replayed: bool,
+}
+
+/// A chat that is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Deleted {
+    /// Since when.
+    pub at: DateTime<Utc>,
 }
 
 /// What can be done with chats.
@@ -64,14 +101,14 @@ impl Chats {
     /// Creates a chat, and its user when the tenant has none of that name, in one transaction; returns after commit.
     ///
     /// # Errors
-    /// [`IdempotencyKeyReused`](crate::error::Error::IdempotencyKeyReused) when `idempotency` names an earlier request
-    /// with another fingerprint; `Unavailable` when the database does not answer.
+    /// [`Error::IdempotencyKeyReused`] when `idempotency` names an earlier request with another fingerprint;
+    /// [`Error::Unavailable`] when the database does not answer.
     pub async fn create_chat(
         &self,
         tenant: TenantId,
         new: NewChat,
         idempotency: Option<Idempotency>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Chat>> {
         let (id, now) = self.moments.next();
         let chat = Chat {
             id,
@@ -79,10 +116,91 @@ impl Chats {
             tenant_id: tenant,
             title: new.title.unwrap_or_else(|| Title::generate(now)),
             metadata: new.metadata,
+            status: Status::Active,
+            message_count: 0,
             created_at: now,
             updated_at: now,
             last_message_at: None,
         };
         self.store.tenant(tenant).create_chat(chat, idempotency).await
+    }
+
+    /// The chat `id`.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`], [`Error::Unavailable`].
+    pub async fn get_chat(&self, tenant: TenantId, id: Uuid) -> Result<Chat> {
+        self.store.tenant(tenant).get_chat(id).await?.ok_or(Error::ChatNotFound)
+    }
+
+    /// A user's chats, by creation.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`]; [`Error::NoChats`] when the user has none at all; [`Error::Unavailable`].
+    pub async fn list_user_chats(
+        &self,
+        tenant: TenantId,
+        user: &UserId,
+        window: Window<ChatPlace>,
+    ) -> Result<Page<Chat>> {
+        let scope = self.store.tenant(tenant);
+        let page = scope.list_user_chats(user, window).await?;
+        if page.items.is_empty() && !scope.has_chats(user).await? {
+            return Err(if scope.has_user(user).await? { Error::NoChats } else { Error::UserNotFound });
+        }
+        Ok(page)
+    }
+
+    /// A tenant's chats that `filter` means, by creation.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_chats(
+        &self,
+        tenant: TenantId,
+        filter: &ChatFilter,
+        window: Window<ChatPlace>,
+    ) -> Result<Page<Chat>> {
+        self.store.tenant(tenant).list_chats(filter, window).await
+    }
+
+    /// Changes a chat and returns it as it is then. A patch that changes nothing is no change.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`]; [`Error::Metadata`] when the merged metadata breaks a rule; [`Error::Unavailable`].
+    pub async fn update_chat(&self, tenant: TenantId, id: Uuid, patch: ChatPatch) -> Result<Chat> {
+        self.store.tenant(tenant).update_chat(id, |chat| patch.apply(chat, self.moments.now())).await
+    }
+
+    /// Deletes a chat for good, with its messages and all that is kept of it.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`], [`Error::Unavailable`].
+    pub async fn delete_chat(&self, tenant: TenantId, id: Uuid) -> Result<Deleted> {
+        if self.store.tenant(tenant).delete_chat(id).await? {
+            Ok(Deleted { at: self.moments.now() })
+        } else {
+            Err(Error::ChatNotFound)
+        }
+    }
+}
+
+impl ChatPatch {
+    fn apply(&self, chat: &mut Chat, now: DateTime<Utc>) -> Result<()> {
+        let before = chat.clone();
+        if let Some(title) = &self.title {
+            chat.title = title.clone();
+        }
+        if let Some(patch) = &self.metadata {
+            chat.metadata = chat.metadata.merge(patch).map_err(Error::Metadata)?;
+        }
+        if let Some(status) = self.status {
+            chat.status = status;
+        }
+        if *chat != before {
+            // Another node's clock may be ahead of this one's.
+            chat.updated_at = chat.updated_at.max(now);
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Violation, pointer_step};
+use super::{
+    Label, Violation,
+    merge_patch::{self, Members},
+    pointer_step,
+};
 
 /// The application's own data about a chat: one JSON object, kept as the text that came in without its white space.
 ///
@@ -29,19 +33,41 @@ impl Metadata {
 
     /// Takes well-formed JSON from a caller, if it keeps the rules.
     pub fn new(json: &RawValue) -> Result<Self, Violation> {
-        if !json.get().starts_with('{') {
-            return Err(Violation::new("must be an object"));
-        }
-        let compact = Compact::of(json.get());
-        // Depth first: the check of the members recurses.
-        if compact.depth > Self::MAX_DEPTH {
-            return Err(Violation::new(format!("must be at most {} levels deep", Self::MAX_DEPTH)));
-        }
-        if compact.text.len() > Self::MAX_BYTES {
+        let text = checked_object(json)?;
+        Self::of_bounded_size(text)
+    }
+
+    fn of_bounded_size(text: String) -> Result<Self, Violation> {
+        if text.len() > Self::MAX_BYTES {
             return Err(Violation::new(format!("must have at most {} bytes", Self::MAX_BYTES)));
         }
-        check_members(&compact.text)?;
-        Ok(Self::stored(compact.text).expect("JSON without its white space is JSON"))
+        Ok(Self::stored(text).expect("JSON without its white space is JSON"))
+    }
+
+    /// This with `patch` applied.
+    ///
+    /// # Errors
+    /// The rule that the outcome breaks: it may be larger or deeper than both.
+    pub fn merge(&self, patch: &MetadataPatch) -> Result<Self, Violation> {
+        let merged = merge_patch::merge(self.as_json(), &patch.0).map_err(|_| Violation::new("cannot be merged"))?;
+        if Compact::of(&merged).depth > Self::MAX_DEPTH {
+            return Err(too_deep());
+        }
+        Self::of_bounded_size(merged)
+    }
+
+    /// The members that a filter can ask for: those whose values are no arrays and no objects.
+    pub fn labels(&self) -> Vec<Label> {
+        let members = serde_json::from_str(self.as_json()).unwrap_or(Members(Vec::new()));
+        let label = |(name, json): (String, &RawValue)| {
+            let value = match json.get().as_bytes().first() {
+                Some(b'{' | b'[') | None => return None,
+                Some(b'"') => serde_json::from_str(json.get()).ok()?,
+                Some(_) => json.get().to_owned(),
+            };
+            Some(Label { name, value })
+        };
+        members.0.into_iter().filter_map(label).collect()
     }
 
     /// Takes back what [`Self::as_json`] gave.
@@ -71,6 +97,40 @@ impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(Self)
     }
+}
+
+/// A change to metadata: a JSON merge patch (RFC 7396), itself a JSON object within the same bounds of depth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetadataPatch(String);
+
+impl MetadataPatch {
+    /// Takes well-formed JSON from a caller, if it keeps the rules.
+    pub fn new(json: &RawValue) -> Result<Self, Violation> {
+        checked_object(json).map(Self)
+    }
+
+    /// The patch as JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+fn too_deep() -> Violation {
+    Violation::new(format!("must be at most {} levels deep", Metadata::MAX_DEPTH))
+}
+
+/// An object's JSON without white space, if it is not too deep and has nothing that no reader could take apart.
+fn checked_object(json: &RawValue) -> Result<String, Violation> {
+    if !json.get().starts_with('{') {
+        return Err(Violation::new("must be an object"));
+    }
+    let compact = Compact::of(json.get());
+    // Depth first: the check of the members recurses.
+    if compact.depth > Metadata::MAX_DEPTH {
+        return Err(too_deep());
+    }
+    check_members(&compact.text)?;
+    Ok(compact.text)
 }
 
 /// Well-formed JSON without white space between its tokens, and how deep it is.

@@ -2,13 +2,20 @@
 
 mod chats;
 mod idempotency;
+mod merge_patch;
+mod message;
+mod messages;
 mod metadata;
+mod page;
 mod title;
 mod user;
 
-pub use chats::{Chat, Chats, Created, NewChat};
+pub use chats::{Chat, ChatPatch, Chats, Created, Deleted, NewChat, Status};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
-pub use metadata::Metadata;
+pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMessage, Role};
+pub use messages::Messages;
+pub use metadata::{Metadata, MetadataPatch};
+pub use page::{ChatFilter, ChatPlace, Label, MessagePlace, Order, Page, Start, Window};
 pub use title::Title;
 pub use user::UserId;
 

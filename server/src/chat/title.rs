@@ -31,6 +31,11 @@ impl Title {
         Self(created_at.format("Chat of %-d %b %Y, %H:%M").to_string())
     }
 
+    /// Takes back what was stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The title as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -23,6 +23,11 @@ impl UserId {
         Ok(Self(text))
     }
 
+    /// Takes back what was stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0

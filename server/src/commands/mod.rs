@@ -76,8 +76,9 @@ impl Database {
 
     /// The operators' side of the database, while a server may be running on it.
     async fn tenants(&self) -> AppResult<(Store, Tenants)> {
-        let store = Store::open(&self.url()?, Limits::default().writer, Metrics::new().writer).await?;
         let moments = Moments::new(Arc::new(SystemClock));
+        let writer = Limits::default().writer;
+        let store = Store::open(&self.url()?, moments.clone(), writer, Metrics::new().writer).await?;
         Ok((store.clone(), Tenants::new(store, moments)))
     }
 }

@@ -20,18 +20,23 @@ use super::{
 /// Set on an answer that repeats an earlier one.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// 201 with `Location`.
+/// 201, with `Location` where the new resource has a path of its own.
 #[derive(Debug)]
 pub(crate) struct Created<T> {
     body: Json<T>,
-    location: String,
+    location: Option<String>,
     replayed: bool,
 }
 
 impl<T> Created<T> {
-    /// `body` is the new resource, found at the path `location`.
-    pub(crate) fn at(location: String, body: T, replayed: bool) -> Self {
-        Self { body: Json(body), location, replayed }
+    /// `body` is the new resource.
+    pub(crate) fn new(body: T, replayed: bool) -> Self {
+        Self { body: Json(body), location: None, replayed }
+    }
+
+    /// It is found at the path `location`.
+    pub(crate) fn at(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
     }
 }
 
@@ -43,7 +48,7 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
         }
         response.set_status(StatusCode::CREATED);
         // A path of ours is visible ASCII; a header that could not be set would be a missing hint, not a wrong answer.
-        if let Ok(location) = HeaderValue::try_from(self.location) {
+        if let Some(Ok(location)) = self.location.map(HeaderValue::try_from) {
             response.headers_mut().insert(header::LOCATION, location);
         }
         if self.replayed {
@@ -62,7 +67,7 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
                 status_range: None,
                 content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
                 headers: vec![
-                    response_header("Location", "The path of the new resource."),
+                    response_header("Location", "The path of the new resource, if it has one."),
                     response_header("Idempotency-Replayed", "`true` when this answer repeats an earlier one."),
                     request_id_header(),
                 ],

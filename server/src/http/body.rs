@@ -10,12 +10,12 @@ use bytes::Bytes;
 use poem::{
     IntoResponse, Request, RequestBody, Response,
     error::{ReadBodyError, Result},
-    http::header,
+    http::{StatusCode, header},
 };
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     payload::Payload,
-    registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry},
+    registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::Type,
 };
 use serde::{
@@ -24,7 +24,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::problem::{Code, FieldError, Problem};
+use super::problem::{Code, FieldError, Problem, request_id_header};
 use crate::{
     chat::{Violation, pointer_step},
     config::Limits,
@@ -236,6 +236,25 @@ impl<T: Type> Payload for Json<T> {
 
     fn schema_ref() -> MetaSchemaRef {
         T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 200 with a JSON body.
+impl<T: Type> ApiResponse for Json<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Done.",
+                status: Some(StatusCode::OK.as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: T::schema_ref() }],
+                headers: vec![request_id_header()],
+            }],
+        }
     }
 
     fn register(registry: &mut Registry) {

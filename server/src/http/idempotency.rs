@@ -51,7 +51,6 @@ impl<'a> ApiExtractor<'a> for IdempotencyHeader {
             min_length: Some(IdempotencyKey::MIN_CHARS),
             max_length: Some(IdempotencyKey::MAX_CHARS),
             pattern: Some(IdempotencyKey::PATTERN.to_owned()),
-            example: Some("7d0f7a60-9a3b-4a52-8a2e-5b1c0f6d4e21".into()),
             ..MetaSchema::new("string")
         })))
     }

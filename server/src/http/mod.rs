@@ -1,7 +1,8 @@
 //! The transport: from an accepted connection to a handler, and back as bytes.
 //!
 //! [`listen`] accepts connections, [`stack`] lists what every request passes through, [`problem`] renders every
-//! failure. What handlers take and give is in [`auth`] (who calls), [`body`] (JSON in and out) and [`idempotency`].
+//! failure. What handlers take and give is in [`auth`] (who calls), [`body`] (JSON in and out), [`path`], [`query`] and
+//! [`idempotency`].
 
 pub(crate) mod answer;
 pub(crate) mod auth;
@@ -11,6 +12,8 @@ pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod listen;
+pub(crate) mod path;
 pub(crate) mod paths;
 pub(crate) mod problem;
+pub(crate) mod query;
 pub(crate) mod stack;

@@ -16,7 +16,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::context::RequestId;
+use super::{context::RequestId, query::FromQuery};
 use crate::{
     chat::Violation,
     error::{Cause, Error},
@@ -32,6 +32,11 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(crate) enum Code {
     InvalidRequest,
     Unauthorized,
+    ChatNotFound,
+    UserNotFound,
+    NoChats,
+    ChatInUse,
+    ChatClosed,
     NotFound,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -46,6 +51,11 @@ impl Code {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::Unauthorized => "unauthorized",
+            Self::ChatNotFound => "chat_not_found",
+            Self::UserNotFound => "user_not_found",
+            Self::NoChats => "no_chats",
+            Self::ChatInUse => "chat_in_use",
+            Self::ChatClosed => "chat_closed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -60,7 +70,8 @@ impl Code {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ChatNotFound | Self::UserNotFound | Self::NoChats | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ChatInUse | Self::ChatClosed => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -75,6 +86,11 @@ impl Code {
         match self {
             Self::InvalidRequest => "Invalid request body or missing required fields; `errors` names all of them.",
             Self::Unauthorized => "Invalid or missing API key.",
+            Self::ChatNotFound => "The tenant has no such chat.",
+            Self::UserNotFound => "The tenant has no such user.",
+            Self::NoChats => "The user has no chats.",
+            Self::ChatInUse => "Connections to the chat are open.",
+            Self::ChatClosed => "The chat is closed and takes no messages.",
             Self::NotFound => "There is nothing at this path.",
             Self::MethodNotAllowed => "The path does not take this method; `Allow` lists those it takes.",
             Self::PayloadTooLarge => "The body is larger than the server takes.",
@@ -90,6 +106,11 @@ impl Code {
         match self {
             Self::InvalidRequest => "The request is not valid; see `errors`.",
             Self::Unauthorized => "The API key is unknown, expired or revoked.",
+            Self::ChatNotFound => "There is no such chat.",
+            Self::UserNotFound => "There is no such user.",
+            Self::NoChats => "The user has no chats.",
+            Self::ChatInUse => "Connections to this chat are open; `force=true` closes them.",
+            Self::ChatClosed => "This chat is closed; it takes no messages until it is made active again.",
             Self::NotFound => "There is nothing at this path.",
             Self::MethodNotAllowed => "This path does not take this method.",
             Self::PayloadTooLarge => "The body is larger than the server takes.",
@@ -180,6 +201,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused),
+            Error::ChatNotFound => Self::new(Code::ChatNotFound),
+            Error::UserNotFound => Self::new(Code::UserNotFound),
+            Error::NoChats => Self::new(Code::NoChats),
+            Error::ChatClosed => Self::new(Code::ChatClosed),
+            Error::Metadata(violation) => Self::invalid(vec![FieldError::at("/metadata", violation)]),
             Error::Unavailable(cause) => Self::because(Code::Unavailable, cause),
             // The rest are answers to operators, who do not call over HTTP.
             other => Self::because(Code::Internal, Cause::new(other)),
@@ -283,13 +309,17 @@ impl FieldError {
     }
 }
 
-/// Says which failures an operation documents beyond those of every operation.
-pub(crate) trait Failures: Send + Sync + 'static {
-    const OPERATION: &'static str;
+/// What the document says of an operation beside its handler: the query it takes, and how it can fail.
+pub(crate) trait Operation: Send + Sync + 'static {
+    /// Its operationId.
+    const ID: &'static str;
+    /// Its failures beyond those of every operation.
     const CODES: &'static [Code];
+    /// Its query; `()` for none.
+    type Query: FromQuery;
 
     /// All failures of the operation, in the order of their statuses.
-    fn all() -> Vec<Code> {
+    fn codes() -> Vec<Code> {
         // Unauthorized before anything else is looked at; 500 and 503 may always happen.
         let mut codes = vec![Code::Unauthorized, Code::Internal, Code::Unavailable];
         codes.extend_from_slice(Self::CODES);
@@ -301,11 +331,16 @@ pub(crate) trait Failures: Send + Sync + 'static {
 /// A [`Problem`] of an operation that says which problems it has.
 pub(crate) struct Failure<F>(Problem, PhantomData<F>);
 
-impl<F: Failures> From<Error> for Failure<F> {
-    fn from(error: Error) -> Self {
-        let problem = Problem::from(error);
-        debug_assert!(F::all().contains(&problem.code), "{} documents {}", F::OPERATION, problem.code.as_str());
+impl<F: Operation> From<Problem> for Failure<F> {
+    fn from(problem: Problem) -> Self {
+        debug_assert!(F::codes().contains(&problem.code), "{} documents {}", F::ID, problem.code.as_str());
         Self(problem, PhantomData)
+    }
+}
+
+impl<F: Operation> From<Error> for Failure<F> {
+    fn from(error: Error) -> Self {
+        Problem::from(error).into()
     }
 }
 
@@ -315,9 +350,9 @@ impl<F> From<Failure<F>> for poem::Error {
     }
 }
 
-impl<F: Failures> ApiResponse for Failure<F> {
+impl<F: Operation> ApiResponse for Failure<F> {
     fn meta() -> MetaResponses {
-        let codes = F::all();
+        let codes = F::codes();
         // A status occurs once in a document; the codes that share one are told apart by its examples.
         let first = codes
             .iter()

@@ -27,7 +27,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         docs::SWAGGER_UI,
         "/docs/{file}",
     ]);
-    let Services { chats, authenticator, store, metrics, limits } = services;
+    let Services { chats, messages, authenticator, store, metrics, limits } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let routes = Route::new()
         .at("/healthz", get(health::healthz()))
@@ -39,6 +39,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at("/docs/*file", get(swagger_ui))
         .nest_no_strip("/api", api::service())
         .data(chats)
+        .data(messages)
         .data(authenticator)
         .data(limits);
     Edge { inner: routes.with(paths), metrics }

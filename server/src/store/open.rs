@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
 use super::{Store, WriterLimits, failure::fault, migration::Migrator, writer::Writer};
 use crate::{
+    clock::Moments,
     error::{Error, Result},
     metrics::WriterMetrics,
 };
@@ -71,7 +72,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when it cannot be migrated.
-    pub async fn open(url: &DatabaseUrl, limits: WriterLimits, metrics: WriterMetrics) -> Result<Self> {
+    pub async fn open(
+        url: &DatabaseUrl,
+        moments: Moments,
+        limits: WriterLimits,
+        metrics: WriterMetrics,
+    ) -> Result<Self> {
         let (read, write) = match url.backend {
             DbBackend::Sqlite => {
                 let write = connect(&url.url, 1).await?;
@@ -83,7 +89,7 @@ impl Store {
             }
         };
         migrate(&write).await.map_err(fault)?;
-        let writer = Writer::start(write.clone(), limits, metrics);
+        let writer = Writer::start(write.clone(), moments, limits, metrics);
         Ok(Self { read, write, writer })
     }
 }

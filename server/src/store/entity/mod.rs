@@ -2,6 +2,8 @@
 
 pub(super) mod api_key;
 pub(super) mod chat;
+pub(super) mod chat_label;
 pub(super) mod idempotency_record;
+pub(super) mod message;
 pub(super) mod tenant;
 pub(super) mod user;

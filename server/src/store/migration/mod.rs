@@ -1,6 +1,7 @@
 //! How the tables came to be: one file a step, applied in order, never edited once released.
 
 mod m0001_create_chat;
+mod m0002_send_message;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -9,6 +10,6 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_create_chat::Migration)]
+        vec![Box::new(m0001_create_chat::Migration), Box::new(m0002_send_message::Migration)]
     }
 }

@@ -8,8 +8,12 @@
 //! A batch fails as a whole when the database does. When a statement of ours is refused instead, its requests are tried
 //! one by one, so that one of them cannot spoil the others.
 
-mod bulk;
-mod create_chat;
+mod claims;
+mod create_chats;
+mod request;
+mod rows;
+mod send_messages;
+mod users;
 
 use std::time::Duration;
 
@@ -19,12 +23,20 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
+use self::{
+    claims::{Answers, Claims},
+    request::{Batch, Draft, Job, Plans, Request},
+    send_messages::Sending,
+};
 use super::{failure::fault, open::write_transaction};
 use crate::{
-    chat::{Chat, Created, Idempotency},
+    chat::{Chat, Created, Idempotency, Message, NewMessage},
+    clock::Moments,
     error::{Cause, Error, Result},
     metrics::WriterMetrics,
+    tenant::TenantId,
 };
 
 /// Bounds of the writer.
@@ -48,20 +60,18 @@ pub(super) struct Writer {
     patience: Duration,
 }
 
-/// A chat to create, and who waits for it.
-struct Job {
-    chat: Chat,
-    idempotency: Option<Idempotency>,
-    answer: oneshot::Sender<Result<Created>>,
-}
-
 impl Writer {
     /// Starts the task.
-    pub(super) fn start(database: DatabaseConnection, limits: WriterLimits, metrics: WriterMetrics) -> Self {
+    pub(super) fn start(
+        database: DatabaseConnection,
+        moments: Moments,
+        limits: WriterLimits,
+        metrics: WriterMetrics,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(limits.queue);
         let closing = CancellationToken::new();
         let task = TaskTracker::new();
-        let batches = Batches { database, limits, metrics: metrics.clone() };
+        let batches = Batches { database, moments, limits, metrics: metrics.clone() };
         task.spawn(batches.run(jobs, closing.clone()));
         task.close();
         Self { queue, closing, task, metrics, patience: limits.patience }
@@ -79,11 +89,32 @@ impl Writer {
     }
 
     /// See [`TenantScope::create_chat`](super::TenantScope::create_chat).
-    pub(super) async fn create_chat(&self, chat: Chat, idempotency: Option<Idempotency>) -> Result<Created> {
-        let (answer, answered) = oneshot::channel();
+    pub(super) async fn create_chat(
+        &self,
+        tenant: TenantId,
+        chat: Chat,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Created<Chat>> {
+        let (request, answered) = Request::new(tenant, chat, idempotency);
+        self.submit(Job::CreateChat(request), answered).await
+    }
+
+    /// See [`TenantScope::send_message`](super::TenantScope::send_message).
+    pub(super) async fn send_message(
+        &self,
+        tenant: TenantId,
+        chat_id: Uuid,
+        message: NewMessage,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Created<Message>> {
+        let (request, answered) = Request::new(tenant, Draft { chat_id, message }, idempotency);
+        self.submit(Job::SendMessage(request), answered).await
+    }
+
+    async fn submit<O>(&self, job: Job, answered: oneshot::Receiver<Result<Created<O>>>) -> Result<Created<O>> {
         // Before the send: the writer may take the job, and count it down, at once.
         self.metrics.queued.inc();
-        self.queue.try_send(Job { chat, idempotency, answer }).map_err(|error| {
+        self.queue.try_send(job).map_err(|error| {
             self.metrics.queued.dec();
             Error::Unavailable(Cause::new(match error {
                 mpsc::error::TrySendError::Full(_) => "too many requests wait for the writer",
@@ -102,51 +133,49 @@ impl Writer {
 /// The task behind a [`Writer`].
 struct Batches {
     database: DatabaseConnection,
+    moments: Moments,
     limits: WriterLimits,
     metrics: WriterMetrics,
 }
 
+/// Every request's outcome, in the batch's order.
+struct Outcomes {
+    creates: Vec<Result<Created<Chat>>>,
+    sends: Vec<Result<Created<Message>>>,
+}
+
 impl Batches {
     async fn run(self, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
-        let mut batch = Vec::with_capacity(self.limits.batch);
+        let mut taken = Vec::with_capacity(self.limits.batch);
         loop {
             tokio::select! {
-                taken = jobs.recv_many(&mut batch, self.limits.batch) => if taken == 0 { break },
+                count = jobs.recv_many(&mut taken, self.limits.batch) => if count == 0 { break },
                 // From here on the queue takes no more; what it holds is still received above.
                 () = closing.cancelled(), if !jobs.is_closed() => { jobs.close(); continue }
             }
-            self.metrics.queued.dec_by(i64::try_from(batch.len()).unwrap_or(i64::MAX));
-            self.write(std::mem::take(&mut batch)).await;
+            self.metrics.queued.dec_by(i64::try_from(taken.len()).unwrap_or(i64::MAX));
+            self.write(taken.drain(..).collect()).await;
         }
     }
 
     /// Commits a batch and answers it.
-    async fn write(&self, batch: Vec<Job>) {
+    async fn write(&self, batch: Batch) {
         match self.commit(&batch).await {
-            Ok(outcomes) => {
-                for (job, outcome) in batch.into_iter().zip(outcomes) {
-                    job.answer(outcome);
-                }
-            }
             Err(Error::Internal(cause)) if batch.len() > 1 => {
                 tracing::warn!(%cause, requests = batch.len(), "a batch was refused; trying its requests one by one");
-                for job in batch {
-                    let outcome = self.commit(std::slice::from_ref(&job)).await;
-                    job.answer(outcome.and_then(|outcomes| outcomes.into_iter().next().unwrap_or_else(unanswered)));
+                for single in batch.into_singles() {
+                    let outcome = self.commit(&single).await;
+                    answer(single, outcome);
                 }
             }
-            Err(error) => {
-                for job in batch {
-                    job.answer(Err(error.clone()));
-                }
-            }
+            outcome => answer(batch, outcome),
         }
     }
 
     /// One transaction. Dropped half-way, it rolls back.
-    async fn commit(&self, batch: &[Job]) -> Result<Vec<Result<Created>>> {
+    async fn commit(&self, batch: &Batch) -> Result<Outcomes> {
         let started = Instant::now();
-        let outcome = match timeout(self.limits.patience, self.transact(batch)).await {
+        let outcome = match timeout(self.limits.patience, self.transact_again(batch)).await {
             Ok(outcome) => outcome.map_err(fault),
             Err(_) => Err(Error::Unavailable(Cause::new("the database did not commit in time"))),
         };
@@ -161,21 +190,51 @@ impl Batches {
         outcome
     }
 
-    async fn transact(&self, batch: &[Job]) -> std::result::Result<Vec<Result<Created>>, DbErr> {
+    /// Tries again when another node has just stored an idempotency key of the batch: then its answer is there to be
+    /// found. Several keys of one batch may meet with this one after the other.
+    async fn transact_again(&self, batch: &Batch) -> std::result::Result<Outcomes, DbErr> {
+        for _ in 0..=batch.len() {
+            match self.transact(batch).await {
+                Err(DbErr::RecordNotInserted) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(DbErr::RecordNotInserted)
+    }
+
+    /// Every transaction touches its tables in this order, and the rows of each sorted: chats that exist, users, new
+    /// chats, messages, idempotency records. So two nodes may wait for each other, but not in a circle.
+    async fn transact(&self, batch: &Batch) -> std::result::Result<Outcomes, DbErr> {
         let transaction = self.database.begin_with_options(write_transaction()).await?;
-        let outcomes = create_chat::create_chats(&transaction, batch).await?;
+        let now = self.moments.now();
+        let claims = Claims::load(&transaction, batch.claims(), now).await?;
+        let mut answers = Answers::default();
+
+        let sends = Plans::of(&batch.sends, &claims);
+        let to_send: Vec<_> = sends.to_do().into_iter().map(|index| &batch.sends[index]).collect();
+        let mut sending = Sending::lock(&transaction, &to_send).await?;
+        let sent = sending.number(&to_send, &self.moments, &mut answers)?;
+
+        let creates = Plans::of(&batch.creates, &claims);
+        let to_create: Vec<_> = creates.to_do().into_iter().map(|index| &batch.creates[index]).collect();
+
+        let mut users = sending.take_senders();
+        create_chats::add_owners(&mut users, &to_create);
+        users.store(&transaction).await?;
+        let created = create_chats::create_chats(&transaction, &to_create, &mut answers).await?;
+        sending.store(&transaction).await?;
+        answers.store(&transaction, now).await?;
         transaction.commit().await?;
-        Ok(outcomes)
+        Ok(Outcomes { creates: creates.resolve(created), sends: sends.resolve(sent) })
     }
 }
 
-impl Job {
-    fn answer(self, outcome: Result<Created>) {
-        // Nobody waits any more when the client went away; what was committed stays.
-        let _ = self.answer.send(outcome);
+fn answer(batch: Batch, outcome: Result<Outcomes>) {
+    match outcome {
+        Ok(Outcomes { creates, sends }) => {
+            batch.creates.into_iter().zip(creates).for_each(|(request, outcome)| request.answer(outcome));
+            batch.sends.into_iter().zip(sends).for_each(|(request, outcome)| request.answer(outcome));
+        }
+        Err(error) => batch.fail(&error),
     }
-}
-
-fn unanswered() -> Result<Created> {
-    Err(Error::Internal(Cause::new("a committed batch left a request without an answer")))
 }

@@ -1,0 +1,307 @@
+//! Messages.
+
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, types::Example};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Tag,
+    chats::example,
+    cursor::List,
+    paging::{self, Offset, Paging, next_cursor},
+    values::{ChatId, Nullable, Timestamp},
+};
+use crate::{
+    chat::{self, ClientMessageId, Content, MediaType, MediaUrl, Messages, Metadata, NewMessage, Order, Role, UserId},
+    http::{
+        answer::Created,
+        auth::Caller,
+        body::{FromMembers, Json, JsonBody, Members},
+        idempotency::IdempotencyHeader,
+        path::Path,
+        problem::{Code, Failure, Operation},
+        query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
+    },
+};
+
+/// The operations.
+pub(crate) struct MessagesApi;
+
+#[OpenApi(prefix_path = "/api/v1/chats", tag = "Tag::Messages")]
+impl MessagesApi {
+    /// List Messages
+    ///
+    /// A chat's messages, oldest first. Page by `offset` and `limit`, go on with `next_cursor`, or ask for what came
+    /// after a message with `after_seq`. Messages are numbered from 1 without gaps, so every page costs the same.
+    /// `total` and `offset` are null on a page that a cursor began.
+    #[oai(path = "/:chat_id/messages", method = "get", operation_id = "list_messages")]
+    async fn list_messages(
+        &self,
+        caller: Caller,
+        messages: Data<&Messages>,
+        /// The chat's `id`.
+        #[oai(name = "chat_id")]
+        chat: Path<ChatId>,
+        query: Query<ListMessagesQuery>,
+    ) -> Result<Json<MessageList>, Failure<ListMessages>> {
+        let Query(ListMessagesQuery { after_seq, paging }) = query;
+        let list = List::of(ListMessages::ID)
+            .with(caller.tenant.0)
+            .with(chat.0.0)
+            .with(paging.order())
+            .with(after_seq.unwrap_or(0).to_be_bytes());
+        let window = paging.window(&list, |place| i64::try_from(place).unwrap_or(i64::MAX))?;
+        let page = messages.list_messages(caller.tenant, chat.0.0, after_seq, window).await?;
+        Ok(Json(MessageList {
+            next_cursor: Nullable(next_cursor(&list, &page, |message| u128::from(message.seq.unsigned_abs()))),
+            total: Nullable(page.total),
+            offset: Nullable(paging.offset()),
+            limit: paging.limit(),
+            has_more: page.has_more,
+            messages: page.items.into_iter().map(Message::from).collect(),
+        }))
+    }
+
+    /// Send Message
+    ///
+    /// Stores a message under the chat's next `seq`. Answered after the message is durable. A closed chat takes none
+    /// (409 `chat_closed`).
+    ///
+    /// Two ways make repeating the request safe: an `Idempotency-Key`, as everywhere, for 24 hours; and a
+    /// `client_message_id`, which is unique in its chat for good: a second message under the same one is the first,
+    /// answered again and marked `Idempotency-Replayed: true`. The body may have at most 64 KiB.
+    #[oai(path = "/:chat_id/messages", method = "post", operation_id = "send_message")]
+    async fn send_message(
+        &self,
+        caller: Caller,
+        messages: Data<&Messages>,
+        /// The chat's `id`.
+        #[oai(name = "chat_id")]
+        chat: Path<ChatId>,
+        /// The caller's name for this one intent, such as a UUID; the same for every attempt.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyHeader,
+        body: JsonBody<SendMessageRequest>,
+    ) -> Result<Created<Message>, Failure<SendMessage>> {
+        let idempotency = key.over(&format!("{} {}", SendMessage::ID, chat.0.0), &body);
+        let sent = messages.send_message(caller.tenant, chat.0.0, body.into_value().into(), idempotency).await?;
+        Ok(Created::new(sent.resource.into(), sent.replayed))
+    }
+}
+
+/// See [`MessagesApi::list_messages`].
+pub(super) struct ListMessages;
+
+impl Operation for ListMessages {
+    const ID: &'static str = "list_messages";
+    const CODES: &'static [Code] = &[Code::InvalidRequest, Code::ChatNotFound];
+    type Query = ListMessagesQuery;
+}
+
+/// See [`MessagesApi::send_message`].
+pub(super) struct SendMessage;
+
+impl Operation for SendMessage {
+    const ID: &'static str = "send_message";
+    const CODES: &'static [Code] = &[
+        Code::InvalidRequest,
+        Code::ChatNotFound,
+        Code::ChatClosed,
+        Code::PayloadTooLarge,
+        Code::UnsupportedMediaType,
+        Code::IdempotencyKeyReused,
+    ];
+    type Query = ();
+}
+
+pub(super) struct ListMessagesQuery {
+    after_seq: Option<i64>,
+    paging: Paging,
+}
+
+impl FromQuery for ListMessagesQuery {
+    const PARAMETERS: &'static [Parameter] = &[
+        paging::OFFSET,
+        paging::LIMIT,
+        paging::order(paging::oldest_first),
+        paging::CURSOR,
+        Parameter {
+            name: "after_seq",
+            description: "Only messages with a greater `seq`. `total` and `offset` count those.",
+            schema: Offset::schema,
+        },
+    ];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        let paging = Paging::with_offset(parameters, Order::Asc);
+        let after_seq = parameters.optional::<Offset>("after_seq");
+        Some(Self { after_seq: after_seq?.map(|seq| seq.0), paging: paging? })
+    }
+}
+
+/// What a message is made from.
+#[derive(Debug, Object)]
+#[oai(example)]
+struct SendMessageRequest {
+    /// What is said: 1–32,768 characters.
+    content: Content,
+    /// Who speaks; a user if not given.
+    #[oai(nullable)]
+    sender_role: Option<Role>,
+    /// Which user, created if unknown; the chat's owner if not given. Or which assistant.
+    #[oai(nullable)]
+    sender_id: Option<UserId>,
+    /// What kind of thing is at `media_url`, as in `image/png`.
+    #[oai(nullable)]
+    media_type: Option<MediaType>,
+    /// Something to be seen or heard beside the content: an http or https URL, which Parlor does not fetch.
+    #[oai(nullable)]
+    media_url: Option<MediaUrl>,
+    /// Any JSON, at most 16 KiB without white space and 32 levels deep.
+    #[oai(nullable)]
+    metadata: Option<Metadata>,
+    /// The sender's own name for the message, unique in the chat. 1–128 characters, no control characters.
+    #[oai(nullable)]
+    client_message_id: Option<ClientMessageId>,
+}
+
+impl FromMembers for SendMessageRequest {
+    fn from_members(members: &mut Members<'_>) -> Option<Self> {
+        let content = members.required("content");
+        let sender_role = members.optional("sender_role");
+        let sender_id = members.optional("sender_id");
+        let media_type = members.optional("media_type");
+        let media_url = members.optional("media_url");
+        let metadata = members.optional("metadata");
+        let client_message_id = members.optional("client_message_id");
+        Some(Self {
+            content: content?,
+            sender_role: sender_role?,
+            sender_id: sender_id?,
+            media_type: media_type?,
+            media_url: media_url?,
+            metadata: metadata?,
+            client_message_id: client_message_id?,
+        })
+    }
+}
+
+impl From<SendMessageRequest> for NewMessage {
+    fn from(request: SendMessageRequest) -> Self {
+        Self {
+            role: request.sender_role.unwrap_or(Role::User),
+            sender_id: request.sender_id,
+            content: request.content,
+            media_type: request.media_type,
+            media_url: request.media_url,
+            metadata: request.metadata.unwrap_or_else(Metadata::empty),
+            client_message_id: request.client_message_id,
+        }
+    }
+}
+
+impl Example for SendMessageRequest {
+    fn example() -> Self {
+        example(json!({
+            "content": "My printer is on fire.",
+            "sender_role": "user",
+            "client_message_id": "9f1c2d3e",
+        }))
+    }
+}
+
+/// A message of a chat.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+struct Message {
+    /// Unique identifier of the message. Version 7: ordered by creation.
+    id: Uuid,
+    /// What is said.
+    content: Content,
+    /// Who speaks.
+    sender_role: Role,
+    /// What kind of thing is at `media_url`; null if there is none.
+    media_type: Nullable<MediaType>,
+    /// Something to be seen or heard beside the content; null if there is none.
+    media_url: Nullable<MediaUrl>,
+    /// Timestamp when the message was stored, UTC.
+    created_at: Timestamp,
+    /// What was given with the message; empty when nothing was.
+    metadata: Metadata,
+    /// Its place in the chat: from 1, without gaps.
+    #[oai(validator(minimum(value = "1")))]
+    seq: i64,
+    /// The sender's own name for the message; null if it gave none.
+    client_message_id: Nullable<ClientMessageId>,
+    /// Which user, or which assistant; null for one without a name.
+    sender_id: Nullable<UserId>,
+}
+
+/// A page of a chat's messages.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+struct MessageList {
+    /// The messages of the page.
+    #[oai(validator(max_items = 100))]
+    messages: Vec<Message>,
+    /// How many messages there are, after `after_seq` if it was given; null on a page that a cursor began.
+    total: Nullable<i64>,
+    /// How many were skipped; null on a page that a cursor began.
+    offset: Nullable<i64>,
+    /// How many were asked for at most.
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    limit: u32,
+    /// Whether the list goes on.
+    has_more: bool,
+    /// Where it goes on; null at its end.
+    next_cursor: Nullable<String>,
+}
+
+impl From<chat::Message> for Message {
+    fn from(message: chat::Message) -> Self {
+        Self {
+            id: message.id,
+            content: message.content,
+            sender_role: message.role,
+            media_type: Nullable(message.media_type),
+            media_url: Nullable(message.media_url),
+            created_at: Timestamp(message.created_at),
+            metadata: message.metadata,
+            seq: message.seq,
+            client_message_id: Nullable(message.client_message_id),
+            sender_id: Nullable(message.sender_id),
+        }
+    }
+}
+
+impl Example for Message {
+    fn example() -> Self {
+        example(json!({
+            "id": "018d0c8f-1b20-7c3e-9f10-5a6b7c8d9e0f",
+            "content": "My printer is on fire.",
+            "sender_role": "user",
+            "media_type": null,
+            "media_url": null,
+            "created_at": "2024-01-15T10:31:00Z",
+            "metadata": {},
+            "seq": 1,
+            "client_message_id": "9f1c2d3e",
+            "sender_id": "user123",
+        }))
+    }
+}
+
+impl Example for MessageList {
+    fn example() -> Self {
+        Self {
+            messages: vec![Message::example()],
+            total: Nullable(Some(1)),
+            offset: Nullable(Some(0)),
+            limit: 50,
+            has_more: false,
+            next_cursor: Nullable(None),
+        }
+    }
+}

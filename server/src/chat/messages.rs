@@ -1,0 +1,51 @@
+use uuid::Uuid;
+
+use super::{Created, Idempotency, Message, MessagePlace, NewMessage, Page, Window};
+use crate::{
+    error::{Error, Result},
+    store::Store,
+    tenant::TenantId,
+};
+
+/// What can be done with messages.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    store: Store,
+}
+
+impl Messages {
+    /// Works on `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Stores a message under the next `seq` of its chat; returns after commit. A message whose `client_message_id` its
+    /// chat has already is that one repeated, whatever else it says.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`]; [`Error::ChatClosed`]; [`Error::IdempotencyKeyReused`] when `idempotency` names an
+    /// earlier request with another fingerprint; [`Error::Unavailable`].
+    pub async fn send_message(
+        &self,
+        tenant: TenantId,
+        chat_id: Uuid,
+        new: NewMessage,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Created<Message>> {
+        self.store.tenant(tenant).send_message(chat_id, new, idempotency).await
+    }
+
+    /// A chat's messages by `seq`; of those after `after_seq` if given.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`], [`Error::Unavailable`].
+    pub async fn list_messages(
+        &self,
+        tenant: TenantId,
+        chat_id: Uuid,
+        after_seq: Option<i64>,
+        window: Window<MessagePlace>,
+    ) -> Result<Page<Message>> {
+        self.store.tenant(tenant).list_messages(chat_id, after_seq, window).await?.ok_or(Error::ChatNotFound)
+    }
+}

@@ -1,0 +1,93 @@
+//! Lists, a page at a time.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Status, UserId};
+
+/// Which way a list goes, by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
+
+/// Where a page begins. `K` names a place in the list: the last thing of the page before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start<K> {
+    /// After that many things. Its cost grows with the number for chats; it shifts when things come and go.
+    Offset(i64),
+    /// After this one, whether or not it is still there. Costs the same everywhere.
+    After(K),
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window<K> {
+    /// Where it begins.
+    pub start: Start<K>,
+    /// How many things it has at most; at least 1.
+    pub limit: u32,
+    /// Which way the list goes.
+    pub order: Order,
+}
+
+impl<K> Window<K> {
+    /// Things at most on a page.
+    pub const MAX_LIMIT: u32 = 100;
+    /// Things at most on a page, if nobody says.
+    pub const DEFAULT_LIMIT: u32 = 50;
+}
+
+/// A part of a list, filled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Whether the list goes on.
+    pub has_more: bool,
+    /// How many things the whole list has; known when the page began at an offset.
+    pub total: Option<i64>,
+}
+
+impl<T> Page<T> {
+    /// Of up to `limit + 1` things: the last one only tells that there is more.
+    pub(crate) fn of(mut items: Vec<T>, limit: u32, total: Option<i64>) -> Self {
+        let limit = limit as usize;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        Self { items, has_more, total }
+    }
+}
+
+/// Which of a tenant's chats are meant; all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChatFilter {
+    /// Of this user.
+    pub user_id: Option<UserId>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// Created later than this.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Created earlier than this.
+    pub created_before: Option<DateTime<Utc>>,
+    /// With these members in their metadata.
+    pub metadata: Vec<Label>,
+}
+
+/// A member of a chat's metadata that a filter can ask for: its name, and its value as text. A string is its own text; a
+/// number, `true`, `false` and `null` are their JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label {
+    /// The member's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Where a list of chats is: at this chat. Ids are ordered by creation.
+pub type ChatPlace = Uuid;
+/// Where a list of messages is: at the message with this `seq`.
+pub type MessagePlace = i64;

@@ -1,0 +1,253 @@
+//! Queries about chats.
+
+use chrono::{DateTime, Duration, Utc};
+use sea_orm::{
+    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, TransactionTrait as _,
+    sea_query::{Alias, Expr, ExprTrait as _, LockType, Query},
+};
+use uuid::Uuid;
+
+use super::{
+    TenantScope,
+    entity::{chat, chat_label, idempotency_record, message, user},
+    failure::fault,
+    from_micros, labels,
+    open::write_transaction,
+    to_micros,
+};
+use crate::{
+    chat::{
+        Chat, ChatFilter, ChatPlace, Created, Idempotency, Metadata, Order, Page, Start, Status, Title, UserId, Window,
+    },
+    error::{Cause, Error, Result},
+    tenant::TenantId,
+};
+
+impl TenantScope<'_> {
+    /// Stores `chat`, its user if the tenant has none of that name, and the idempotency record if there is one, in one
+    /// transaction; returns after commit. A repetition returns the first chat instead and stores nothing.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyKeyReused`], [`Error::Unavailable`].
+    pub async fn create_chat(&self, chat: Chat, idempotency: Option<Idempotency>) -> Result<Created<Chat>> {
+        debug_assert_eq!(chat.tenant_id, self.tenant, "a chat is created in its own tenant");
+        self.store.writer.create_chat(self.tenant, chat, idempotency).await
+    }
+
+    /// The chat `id`, if the tenant has it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn get_chat(&self, id: Uuid) -> Result<Option<Chat>> {
+        let row = self.chats().filter(chat::Column::Id.eq(id)).one(&self.store.read).await.map_err(fault)?;
+        row.map(chat_of).transpose()
+    }
+
+    /// Whether the tenant knows `user`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_user(&self, user: &UserId) -> Result<bool> {
+        let place = (self.tenant.0, user.as_str().to_owned());
+        Ok(user::Entity::find_by_id(place).one(&self.store.read).await.map_err(fault)?.is_some())
+    }
+
+    /// Whether `user` has a chat.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_chats(&self, user: &UserId) -> Result<bool> {
+        Ok(self.chats_of(user).one(&self.store.read).await.map_err(fault)?.is_some())
+    }
+
+    /// A page of `user`'s chats.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_user_chats(&self, user: &UserId, window: Window<ChatPlace>) -> Result<Page<Chat>> {
+        let chats = self.chats_of(user);
+        let total = match window.start {
+            Start::Offset(_) => {
+                let count = chats.clone().count(&self.store.read).await.map_err(fault)?;
+                Some(i64::try_from(count).unwrap_or(i64::MAX))
+            }
+            Start::After(_) => None,
+        };
+        self.page(chats, by_id(), window, total).await
+    }
+
+    /// A page of the tenant's chats that `filter` means.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_chats(&self, filter: &ChatFilter, window: Window<ChatPlace>) -> Result<Page<Chat>> {
+        let (chats, id) = self.filtered(filter);
+        self.page(chats, id, window, None).await
+    }
+
+    /// Changes the chat `id` by `change` and returns it as it is then.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`], [`Error::Unavailable`], and what `change` fails with.
+    pub async fn update_chat(&self, id: Uuid, change: impl FnOnce(&mut Chat) -> Result<()>) -> Result<Chat> {
+        let transaction = self.store.write.begin_with_options(write_transaction()).await.map_err(fault)?;
+        let mut chat = self.lock_chat(&transaction, id).await?.ok_or(Error::ChatNotFound)?;
+        let before = chat.clone();
+        change(&mut chat)?;
+        if chat == before {
+            return Ok(chat);
+        }
+        chat::Entity::update_many()
+            .col_expr(chat::Column::Title, Expr::value(chat.title.as_str()))
+            .col_expr(chat::Column::Metadata, Expr::value(chat.metadata.as_json()))
+            .col_expr(chat::Column::Status, Expr::value(status_code(chat.status)))
+            .col_expr(chat::Column::UpdatedAt, Expr::value(to_micros(chat.updated_at)))
+            .filter(self.place(id))
+            .exec(&transaction)
+            .await
+            .map_err(fault)?;
+        labels::replace(&transaction, &before.metadata, &chat).await.map_err(fault)?;
+        transaction.commit().await.map_err(fault)?;
+        Ok(chat)
+    }
+
+    /// Deletes the chat `id` and all that is kept of it; tells whether the tenant had it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn delete_chat(&self, id: Uuid) -> Result<bool> {
+        let transaction = self.store.write.begin_with_options(write_transaction()).await.map_err(fault)?;
+        let Some(chat) = self.lock_chat(&transaction, id).await? else { return Ok(false) };
+        let labels = labels::of(self.tenant, &chat.metadata);
+        labels::remove(&transaction, id, labels.into_iter()).await.map_err(fault)?;
+        let messages = message::Entity::delete_many().filter(message::Column::ChatId.eq(id));
+        messages.exec(&transaction).await.map_err(fault)?;
+        chat::Entity::delete_many().filter(self.place(id)).exec(&transaction).await.map_err(fault)?;
+        // Last, as the writer has it.
+        let records = idempotency_record::Entity::delete_many().filter(idempotency_record::Column::ChatId.eq(id));
+        records.exec(&transaction).await.map_err(fault)?;
+        transaction.commit().await.map_err(fault)?;
+        Ok(true)
+    }
+
+    /// The root of every query about chats.
+    fn chats(&self) -> Select<chat::Entity> {
+        chat::Entity::find().filter(chat::Column::TenantId.eq(self.tenant.0))
+    }
+
+    fn chats_of(&self, user: &UserId) -> Select<chat::Entity> {
+        self.chats().filter(chat::Column::UserId.eq(user.as_str()))
+    }
+
+    fn place(&self, id: Uuid) -> Condition {
+        Condition::all().add(chat::Column::TenantId.eq(self.tenant.0)).add(chat::Column::Id.eq(id))
+    }
+
+    /// The chat, which until the end of the transaction nobody else changes.
+    async fn lock_chat(&self, transaction: &DatabaseTransaction, id: Uuid) -> Result<Option<Chat>> {
+        // Left out on SQLite, where the transaction is the only writer.
+        let row = self.chats().filter(chat::Column::Id.eq(id)).lock(LockType::Update);
+        row.one(transaction).await.map_err(fault)?.map(chat_of).transpose()
+    }
+
+    /// The chats that `filter` means, and the column whose order is theirs: an index leads from the first label to its
+    /// chats in that order, as one leads from the tenant, the user or the status to theirs.
+    fn filtered(&self, filter: &ChatFilter) -> (Select<chat::Entity>, Expr) {
+        let mut labels = filter.metadata.iter().map(|label| labels::digest(self.tenant, label));
+        let (mut chats, id) = match labels.next() {
+            Some(first) => {
+                let relation =
+                    chat::Entity::belongs_to(chat_label::Entity).from(chat::Column::Id).to(chat_label::Column::ChatId);
+                let labelled = self.chats().join(JoinType::InnerJoin, relation.into());
+                let labelled = labelled.filter(chat_label::Column::Label.eq(first));
+                (labelled, Expr::col((chat_label::Entity, chat_label::Column::ChatId)))
+            }
+            None => (self.chats(), by_id()),
+        };
+        for (index, label) in labels.enumerate() {
+            let other = Alias::new(format!("other_label_{index}"));
+            let has = Query::select()
+                .expr(Expr::val(1))
+                .from_as(chat_label::Entity, other.clone())
+                .and_where(Expr::col((other.clone(), chat_label::Column::Label)).eq(label))
+                .and_where(Expr::col((other, chat_label::Column::ChatId)).eq(id.clone()))
+                .to_owned();
+            chats = chats.filter(Expr::exists(has));
+        }
+        let chats = chats
+            .apply_if(filter.user_id.as_ref(), |chats, user| chats.filter(chat::Column::UserId.eq(user.as_str())))
+            .apply_if(filter.status, |chats, status| chats.filter(chat::Column::Status.eq(status_code(status))))
+            // Ids are ordered by creation: their bounds let an index find the place, the moments decide exactly.
+            .apply_if(filter.created_after, |chats, after| {
+                chats.filter(id.clone().gte(first_id_of(after))).filter(chat::Column::CreatedAt.gt(to_micros(after)))
+            })
+            .apply_if(filter.created_before, |chats, before| {
+                chats
+                    .filter(id.clone().lt(first_id_of(before + Duration::milliseconds(1))))
+                    .filter(chat::Column::CreatedAt.lt(to_micros(before)))
+            });
+        (chats, id)
+    }
+
+    async fn page(
+        &self,
+        chats: Select<chat::Entity>,
+        id: Expr,
+        window: Window<ChatPlace>,
+        total: Option<i64>,
+    ) -> Result<Page<Chat>> {
+        let chats = match (window.start, window.order) {
+            (Start::Offset(offset), _) => chats.offset(u64::try_from(offset).unwrap_or(0)),
+            (Start::After(place), Order::Asc) => chats.filter(id.clone().gt(place)),
+            (Start::After(place), Order::Desc) => chats.filter(id.clone().lt(place)),
+        };
+        let chats = match window.order {
+            Order::Asc => chats.order_by_asc(id),
+            Order::Desc => chats.order_by_desc(id),
+        };
+        let rows = chats.limit(u64::from(window.limit) + 1).all(&self.store.read).await.map_err(fault)?;
+        let chats = rows.into_iter().map(chat_of).collect::<Result<Vec<_>>>()?;
+        Ok(Page::of(chats, window.limit, total))
+    }
+}
+
+fn by_id() -> Expr {
+    Expr::col((chat::Entity, chat::Column::Id))
+}
+
+/// The smallest id that can have been made in the millisecond of `moment`: its 48 bits of time, and zeros.
+fn first_id_of(moment: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
+    Uuid::from_u128(millis << 80)
+}
+
+pub(super) fn chat_of(row: chat::Model) -> Result<Chat> {
+    Ok(Chat {
+        id: row.id,
+        user_id: UserId::stored(row.user_id),
+        tenant_id: TenantId(row.tenant_id),
+        title: Title::stored(row.title),
+        metadata: Metadata::stored(row.metadata).map_err(|error| Error::Internal(Cause::new(error)))?,
+        status: status_of(row.status)?,
+        message_count: row.message_count,
+        created_at: from_micros(row.created_at)?,
+        updated_at: from_micros(row.updated_at)?,
+        last_message_at: row.last_message_at.map(from_micros).transpose()?,
+    })
+}
+
+pub(super) fn status_code(status: Status) -> i16 {
+    match status {
+        Status::Active => 0,
+        Status::Closed => 1,
+    }
+}
+
+fn status_of(code: i16) -> Result<Status> {
+    match code {
+        0 => Ok(Status::Active),
+        1 => Ok(Status::Closed),
+        _ => Err(Error::Internal(Cause::new(format!("{code} is no chat status")))),
+    }
+}

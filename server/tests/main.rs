@@ -4,14 +4,19 @@
 mod support;
 
 mod authentication;
+mod chats;
 mod commands;
 mod create_chat;
 mod document;
 mod idempotency;
 mod listening;
+mod lists;
+mod messages;
 mod observability;
 mod outage;
+mod parameters;
 mod problems;
 mod recovery;
 mod sdk;
 mod shutdown;
+mod tenancy;

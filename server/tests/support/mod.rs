@@ -6,6 +6,7 @@ mod database;
 mod link;
 mod lock;
 mod process;
+pub(crate) mod requests;
 mod server;
 
 pub(crate) use client::{Answer, Client, raw};

@@ -15,8 +15,9 @@ mod rows;
 mod send_messages;
 mod users;
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt as _;
 use sea_orm::{DatabaseConnection, DbErr, TransactionTrait as _};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -175,8 +176,11 @@ impl Batches {
     /// One transaction. Dropped half-way, it rolls back.
     async fn commit(&self, batch: &Batch) -> Result<Outcomes> {
         let started = Instant::now();
-        let outcome = match timeout(self.limits.patience, self.transact_again(batch)).await {
-            Ok(outcome) => outcome.map_err(fault),
+        // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
+        let transaction = AssertUnwindSafe(self.transact_again(batch)).catch_unwind();
+        let outcome = match timeout(self.limits.patience, transaction).await {
+            Ok(Ok(outcome)) => outcome.map_err(fault),
+            Ok(Err(_)) => Err(Error::Internal(Cause::new("the writer panicked"))),
             Err(_) => Err(Error::Unavailable(Cause::new("the database did not commit in time"))),
         };
         match &outcome {

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use sea_orm::{DbBackend, Statement, Value, sea_query::ArrayType};
+use sea_orm::{DbBackend, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub(super) struct Rows(Vec<(&'static str, Column)>);
 pub(super) enum Column {
     Uuid(Vec<Uuid>),
     Text(Vec<String>),
-    /// PostgreSQL unnests NULLs in an array; SQLite reads a JSON null as NULL.
+    /// Text that is NULL when it is empty, which no text of ours is: an array that holds NULLs cannot be bound.
     OptionalText(Vec<Option<String>>),
     BigInt(Vec<i64>),
     SmallInt(Vec<i16>),
@@ -58,13 +58,18 @@ impl Rows {
         if backend == DbBackend::Sqlite {
             let columns = list(&|index, name, column| match column {
                 Column::Uuid(_) | Column::Bytes(_) => format!("unhex(value ->> {index}) AS \"{name}\""),
+                Column::OptionalText(_) => format!("NULLIF(value ->> {index}, '') AS \"{name}\""),
                 _ => format!("value ->> {index} AS \"{name}\""),
             });
             return format!("(SELECT {columns} FROM json_each(?1)) AS r");
         }
+        let columns = list(&|_, name, column| match column {
+            Column::OptionalText(_) => format!("NULLIF(\"{name}\", '') AS \"{name}\""),
+            _ => format!("\"{name}\""),
+        });
         let arrays = list(&|index, _, column| format!("${}::{}[]", index + 1, column.postgres_type()));
         let names = list(&|_, name, _| format!("\"{name}\""));
-        format!("unnest({arrays}) AS r({names})")
+        format!("(SELECT {columns} FROM unnest({arrays}) AS u({names})) AS r")
     }
 
     fn as_json(&self) -> String {
@@ -101,10 +106,7 @@ impl Column {
         match self {
             Self::Uuid(values) => values.into(),
             Self::Text(values) => values.into(),
-            Self::OptionalText(values) => {
-                let values = values.into_iter().map(Value::String).collect();
-                Value::Array(ArrayType::String, Some(Box::new(values)))
-            }
+            Self::OptionalText(values) => values.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().into(),
             Self::BigInt(values) => values.into(),
             Self::SmallInt(values) => values.into(),
             Self::Bytes(values) => values.into(),
@@ -115,7 +117,7 @@ impl Column {
         match self {
             Self::Uuid(values) => values[row].simple().to_string().into(),
             Self::Text(values) => values[row].as_str().into(),
-            Self::OptionalText(values) => values[row].as_deref().into(),
+            Self::OptionalText(values) => values[row].as_deref().unwrap_or_default().into(),
             Self::BigInt(values) => values[row].into(),
             Self::SmallInt(values) => values[row].into(),
             Self::Bytes(values) => hex(&values[row]).into(),
@@ -151,13 +153,14 @@ mod tests {
         assert_eq!(
             sql(1, DbBackend::Postgres),
             "INSERT INTO \"things\" (\"id\", \"name\", \"at\") SELECT \"id\", \"name\", \"at\" FROM \
-             unnest($1::uuid[], $2::text[], $3::bigint[]) AS r(\"id\", \"name\", \"at\") \
+             (SELECT \"id\", NULLIF(\"name\", '') AS \"name\", \"at\" FROM \
+             unnest($1::uuid[], $2::text[], $3::bigint[]) AS u(\"id\", \"name\", \"at\")) AS r \
              WHERE true ON CONFLICT DO NOTHING"
         );
         assert_eq!(
             sql(1, DbBackend::Sqlite),
             "INSERT INTO \"things\" (\"id\", \"name\", \"at\") SELECT \"id\", \"name\", \"at\" FROM \
-             (SELECT unhex(value ->> 0) AS \"id\", value ->> 1 AS \"name\", value ->> 2 AS \"at\" \
+             (SELECT unhex(value ->> 0) AS \"id\", NULLIF(value ->> 1, '') AS \"name\", value ->> 2 AS \"at\" \
              FROM json_each(?1)) AS r WHERE true ON CONFLICT DO NOTHING"
         );
     }

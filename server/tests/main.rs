@@ -12,6 +12,7 @@ mod idempotency;
 mod listening;
 mod lists;
 mod messages;
+mod model;
 mod observability;
 mod outage;
 mod parameters;

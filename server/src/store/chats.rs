@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, TransactionTrait as _,
-    sea_query::{Alias, Expr, ExprTrait as _, LockType, Query},
+    sea_query::{Alias, BinOper, Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
 
@@ -132,11 +132,11 @@ impl TenantScope<'_> {
     }
 
     /// The root of every query about chats.
-    fn chats(&self) -> Select<chat::Entity> {
+    pub(super) fn chats(&self) -> Select<chat::Entity> {
         chat::Entity::find().filter(chat::Column::TenantId.eq(self.tenant.0))
     }
 
-    fn chats_of(&self, user: &UserId) -> Select<chat::Entity> {
+    pub(super) fn chats_of(&self, user: &UserId) -> Select<chat::Entity> {
         self.chats().filter(chat::Column::UserId.eq(user.as_str()))
     }
 
@@ -153,7 +153,7 @@ impl TenantScope<'_> {
 
     /// The chats that `filter` means, and the column whose order is theirs: an index leads from the first label to its
     /// chats in that order, as one leads from the tenant, the user or the status to theirs.
-    fn filtered(&self, filter: &ChatFilter) -> (Select<chat::Entity>, Expr) {
+    pub(super) fn filtered(&self, filter: &ChatFilter) -> (Select<chat::Entity>, Expr) {
         let mut labels = filter.metadata.iter().map(|label| labels::digest(self.tenant, label));
         let (mut chats, id) = match labels.next() {
             Some(first) => {
@@ -175,9 +175,18 @@ impl TenantScope<'_> {
                 .to_owned();
             chats = chats.filter(Expr::exists(has));
         }
+        // Where a label leads, no other index must: its chats would have to be sorted. PostgreSQL knows by its
+        // statistics; SQLite is told by computing what is compared, for which there is no index.
+        let user_id = Expr::col((chat::Entity, chat::Column::UserId));
+        let status = Expr::col((chat::Entity, chat::Column::Status));
+        let (user_id, status) = if filter.metadata.is_empty() || !self.store.is_sqlite() {
+            (user_id, status)
+        } else {
+            (user_id.binary(BinOper::Custom("||".into()), ""), status.add(0))
+        };
         let chats = chats
-            .apply_if(filter.user_id.as_ref(), |chats, user| chats.filter(chat::Column::UserId.eq(user.as_str())))
-            .apply_if(filter.status, |chats, status| chats.filter(chat::Column::Status.eq(status_code(status))))
+            .apply_if(filter.user_id.as_ref(), |chats, user| chats.filter(user_id.eq(user.as_str())))
+            .apply_if(filter.status, |chats, wanted| chats.filter(status.eq(status_code(wanted))))
             // Ids are ordered by creation: their bounds let an index find the place, the moments decide exactly.
             .apply_if(filter.created_after, |chats, after| {
                 chats.filter(id.clone().gte(first_id_of(after))).filter(chat::Column::CreatedAt.gt(to_micros(after)))
@@ -197,22 +206,27 @@ impl TenantScope<'_> {
         window: Window<ChatPlace>,
         total: Option<i64>,
     ) -> Result<Page<Chat>> {
-        let chats = match (window.start, window.order) {
-            (Start::Offset(offset), _) => chats.offset(u64::try_from(offset).unwrap_or(0)),
-            (Start::After(place), Order::Asc) => chats.filter(id.clone().gt(place)),
-            (Start::After(place), Order::Desc) => chats.filter(id.clone().lt(place)),
-        };
-        let chats = match window.order {
-            Order::Asc => chats.order_by_asc(id),
-            Order::Desc => chats.order_by_desc(id),
-        };
-        let rows = chats.limit(u64::from(window.limit) + 1).all(&self.store.read).await.map_err(fault)?;
+        let rows = windowed(chats, id, window).all(&self.store.read).await.map_err(fault)?;
         let chats = rows.into_iter().map(chat_of).collect::<Result<Vec<_>>>()?;
         Ok(Page::of(chats, window.limit, total))
     }
 }
 
-fn by_id() -> Expr {
+/// The window of `chats`, which are in the order of `id`, and one more if there is one.
+pub(super) fn windowed(chats: Select<chat::Entity>, id: Expr, window: Window<ChatPlace>) -> Select<chat::Entity> {
+    let chats = match (window.start, window.order) {
+        (Start::Offset(offset), _) => chats.offset(u64::try_from(offset).unwrap_or(0)),
+        (Start::After(place), Order::Asc) => chats.filter(id.clone().gt(place)),
+        (Start::After(place), Order::Desc) => chats.filter(id.clone().lt(place)),
+    };
+    let chats = match window.order {
+        Order::Asc => chats.order_by_asc(id),
+        Order::Desc => chats.order_by_desc(id),
+    };
+    chats.limit(u64::from(window.limit) + 1)
+}
+
+pub(super) fn by_id() -> Expr {
     Expr::col((chat::Entity, chat::Column::Id))
 }
 

@@ -1,6 +1,6 @@
 //! Queries about messages.
 
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
 use uuid::Uuid;
 
 use super::{TenantScope, entity::message, failure::fault, from_micros};
@@ -40,25 +40,31 @@ impl TenantScope<'_> {
         // Nothing about messages is asked before the chat is known to be the tenant's.
         let Some(chat) = self.get_chat(chat_id).await? else { return Ok(None) };
         let (first, last) = (after_seq.unwrap_or(0).saturating_add(1), chat.message_count);
-        let seq = message::Column::Seq;
         let total = (last - first + 1).max(0);
-        // `seq` has no gaps, so an offset is a place, and costs the same everywhere.
-        let messages = message::Entity::find().filter(message::Column::ChatId.eq(chat_id)).filter(seq.gte(first));
-        let messages = match (window.order, window.start) {
-            (Order::Asc, Start::Offset(offset)) => messages.filter(seq.gte(first.saturating_add(offset))),
-            (Order::Asc, Start::After(place)) => messages.filter(seq.gt(place)),
-            (Order::Desc, Start::Offset(offset)) => messages.filter(seq.lte(last.saturating_sub(offset))),
-            (Order::Desc, Start::After(place)) => messages.filter(seq.lt(place)),
-        };
-        let messages = match window.order {
-            Order::Asc => messages.order_by_asc(seq),
-            Order::Desc => messages.order_by_desc(seq),
-        };
-        let rows = messages.limit(u64::from(window.limit) + 1).all(&self.store.read).await.map_err(fault)?;
+        let messages = windowed(chat_id, first, last, window);
+        let rows = messages.all(&self.store.read).await.map_err(fault)?;
         let messages = rows.into_iter().map(message_of).collect::<Result<Vec<_>>>()?;
         let total = matches!(window.start, Start::Offset(_)).then_some(total);
         Ok(Some(Page::of(messages, window.limit, total)))
     }
+}
+
+/// The window of the messages from `first` to `last`, and one more if there is one. `seq` has no gaps, so an offset is a
+/// place, and costs the same everywhere.
+pub(super) fn windowed(chat_id: Uuid, first: i64, last: i64, window: Window<MessagePlace>) -> Select<message::Entity> {
+    let seq = message::Column::Seq;
+    let messages = message::Entity::find().filter(message::Column::ChatId.eq(chat_id)).filter(seq.gte(first));
+    let messages = match (window.order, window.start) {
+        (Order::Asc, Start::Offset(offset)) => messages.filter(seq.gte(first.saturating_add(offset))),
+        (Order::Asc, Start::After(place)) => messages.filter(seq.gt(place)),
+        (Order::Desc, Start::Offset(offset)) => messages.filter(seq.lte(last.saturating_sub(offset))),
+        (Order::Desc, Start::After(place)) => messages.filter(seq.lt(place)),
+    };
+    let messages = match window.order {
+        Order::Asc => messages.order_by_asc(seq),
+        Order::Desc => messages.order_by_desc(seq),
+    };
+    messages.limit(u64::from(window.limit) + 1)
 }
 
 pub(super) fn message_of(row: message::Model) -> Result<Message> {

@@ -18,13 +18,15 @@ mod labels;
 mod messages;
 mod migration;
 mod open;
+#[cfg(test)]
+mod plans;
 mod tenants;
 mod writer;
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 
 pub use open::DatabaseUrl;
 pub use writer::WriterLimits;
@@ -49,6 +51,10 @@ impl Store {
     /// The root of every query about one tenant's data.
     pub fn tenant(&self, tenant: TenantId) -> TenantScope<'_> {
         TenantScope { store: self, tenant }
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.read.get_database_backend() == DbBackend::Sqlite
     }
 
     /// Whether the database answers.

@@ -48,9 +48,11 @@ pub(crate) fn document() -> Value {
             show_problems(operation, &described.codes);
         }
     });
+    show_links(&mut document);
     close_request_bodies(&mut document);
     show_examples(&mut document);
     each_schema(&mut document, &mut whole_numbers);
+    each_schema(&mut document, &mut null_among_words);
     document
 }
 
@@ -122,6 +124,30 @@ fn show_problems(operation: &mut Value, codes: &[Code]) {
             response["content"][CONTENT_TYPE]["examples"] = examples.into();
         }
     }
+}
+
+/// Tells where a created chat leads: to every operation whose path names it or its user.
+fn show_links(document: &mut Value) {
+    let place = |parameter: &str| match parameter {
+        "chat_id" => Some("$response.body#/id"),
+        "user_id" => Some("$response.body#/user_id"),
+        _ => None,
+    };
+    let mut links = Map::new();
+    each_operation(document, |id, operation| {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let in_path = parameters.filter(|parameter| parameter["in"] == "path").filter_map(|it| it["name"].as_str());
+        let filled: Map<String, Value> =
+            in_path.filter_map(|name| Some((name.to_owned(), place(name)?.into()))).collect();
+        if !filled.is_empty() {
+            links.insert(id.to_owned(), json!({ "operationId": id, "parameters": filled }));
+        }
+    });
+    each_operation(document, |id, operation| {
+        if id == CreateChat::ID {
+            operation["responses"]["201"]["links"] = links.clone().into();
+        }
+    });
 }
 
 /// A request body takes no members but those it names; poem-openapi has no way to say so.
@@ -196,6 +222,15 @@ fn whole_numbers(schema: &mut Map<String, Value>) {
     }
 }
 
+/// Where null is allowed beside a few words, it is listed among them, as OpenAPI 3.0 wants it.
+fn null_among_words(schema: &mut Map<String, Value>) {
+    if schema.get("nullable") == Some(&Value::Bool(true))
+        && let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut)
+    {
+        words.push(Value::Null);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +257,25 @@ mod tests {
         let chat = &document["components"]["schemas"]["Chat"];
         assert_eq!(chat["required"].as_array().unwrap().len(), 8);
         assert_eq!(chat["properties"]["last_message_at"]["nullable"], true);
+    }
+    #[test]
+    fn a_created_chat_leads_to_every_operation_that_names_it() {
+        let document = document();
+        let paths = document["paths"].as_object().unwrap().iter();
+        let named = paths.filter(|(path, _)| path.contains('{')).map(|(_, operations)| operations);
+        let named: Vec<_> = named.flat_map(|operations| operations.as_object().unwrap().values()).collect();
+        let links = &document["paths"]["/api/v1/chats/"]["post"]["responses"]["201"]["links"];
+        for operation in &named {
+            let id = operation["operationId"].as_str().unwrap();
+            assert_eq!(links[id]["operationId"], id);
+        }
+        assert_eq!(links.as_object().unwrap().len(), named.len());
+    }
+
+    #[test]
+    fn null_is_listed_among_the_words_that_it_may_replace() {
+        let document = document();
+        let status = &document["components"]["schemas"]["UpdateChatRequest"]["properties"]["status"];
+        assert_eq!(status["enum"], json!(["active", "closed", null]));
     }
 }

@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use crate::error::{Error, Refusal};
 use crate::headers::{self, X_REQUEST_ID};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::retry_after::retry_after;
 
 /// How much of a body that is no problem document an error keeps, in bytes.
@@ -26,6 +26,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether this is a refusal with that code.
+    pub(crate) fn says(&self, code: &Code) -> bool {
+        !self.status.is_success() && problem(self).is_some_and(|problem| problem.code == *code)
+    }
+
     /// For an error about an answer that has no problem document.
     pub(crate) fn into_refusal(self) -> Refusal {
         Refusal {

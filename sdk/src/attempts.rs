@@ -10,6 +10,7 @@ use crate::call::Prepared;
 use crate::client::Inner;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::problem::Code;
 use crate::retry::Failed;
 
 /// Sends the request until there is a success, no hope or no time. Returns the answer and the number of attempts.
@@ -23,7 +24,7 @@ pub(crate) async fn make(client: &Inner, call: &Prepared) -> Result<(Answer, u32
             return Err(out_of_time().in_call(call.operation, attempts, call.key(), maybe_processed));
         }
         attempts += 1;
-        let error = match attempt(client, call, deadline).await {
+        let error = match attempt(client, call, deadline, maybe_processed).await {
             Ok(answer) => {
                 client.budget.deposit();
                 return Ok((answer, attempts));
@@ -47,12 +48,19 @@ pub(crate) async fn make(client: &Inner, call: &Prepared) -> Result<(Answer, u32
     }
 }
 
-async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>) -> Result<Answer, Error> {
+/// `repeats` tells whether an earlier attempt of the call may have been carried out.
+async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>, repeats: bool) -> Result<Answer, Error> {
     let clock = &*client.settings.clock;
     let own_end = clock.now().checked_add(client.settings.attempt_timeout);
     let end = own_end.into_iter().chain(deadline).min();
     match before(end, clock, client.transport.send(&call.request)).await {
-        Some(answer) => answer::judge(answer?, &call.request.url, clock.system_time()),
+        Some(answer) => {
+            let answer = answer?;
+            if repeats && call.operation.deletes() && answer.says(&Code::ChatNotFound) {
+                return Ok(answer);
+            }
+            answer::judge(answer, &call.request.url, clock.system_time())
+        }
         None if end == deadline => Err(out_of_time()),
         None => Err(Error::timeout(format!(
             "no complete answer within {:?}, the time of an attempt",

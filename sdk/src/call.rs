@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -11,13 +10,16 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 
+use crate::answer::Answer;
 use crate::attempts;
 use crate::client::{Client, Settings};
 use crate::error::Error;
 use crate::headers::{self, IDEMPOTENCY_KEY, Names, X_API_KEY};
 use crate::idempotency::IdempotencyKey;
+use crate::message::NewMessage;
 use crate::operation::Operation;
 use crate::response::Response;
+use crate::target::Query;
 use crate::transport::Request;
 
 /// What is understood: the models, and the problem document of a refusal.
@@ -56,17 +58,46 @@ pub struct Call<T> {
     operation: Operation,
     /// The first thing that is wrong wins.
     draft: Result<Draft, Error>,
-    output: PhantomData<fn() -> T>,
+    decode: Decode<T>,
+}
+
+/// How a success becomes the call's value.
+pub(crate) type Decode<T> = fn(&Answer) -> serde_json::Result<T>;
+
+/// The usual way: the body is the value.
+pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> serde_json::Result<T> {
+    serde_json::from_slice(&answer.body)
 }
 
 /// The part of a call that is its own.
+#[derive(Clone)]
 struct Draft {
     path: String,
-    body: Bytes,
+    query: Query,
+    payload: Payload,
     headers: HeaderMap,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
     idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What becomes the body of the request.
+#[derive(Clone)]
+pub(crate) enum Payload {
+    Nothing,
+    Json(Bytes),
+    /// Complete only together with the key.
+    Message(NewMessage),
+}
+
+impl Payload {
+    fn into_body(self, key: Option<&IdempotencyKey>) -> Option<Bytes> {
+        match self {
+            Self::Nothing => None,
+            Self::Json(body) => Some(body),
+            Self::Message(message) => Some(message.into_body(key.map_or("", IdempotencyKey::as_str)).into()),
+        }
+    }
 }
 
 /// What [`Call`] turns into when it is awaited.
@@ -77,18 +108,22 @@ impl<T> Call<T> {
     pub(crate) fn new(
         client: &Client,
         operation: Operation,
-        path: impl Into<String>,
-        body: Result<Vec<u8>, Error>,
+        path: Result<String, Error>,
+        payload: Result<Payload, Error>,
+        decode: Decode<T>,
     ) -> Self {
-        let draft = body.map(|body| Draft {
-            path: path.into(),
-            body: body.into(),
-            headers: HeaderMap::new(),
-            timeout: None,
-            deadline: None,
-            idempotency_key: None,
+        let draft = path.and_then(|path| {
+            Ok(Draft {
+                path,
+                query: Query::default(),
+                payload: payload?,
+                headers: HeaderMap::new(),
+                timeout: None,
+                deadline: None,
+                idempotency_key: None,
+            })
         });
-        Self { client: client.clone(), operation, draft, output: PhantomData }
+        Self { client: client.clone(), operation, draft, decode }
     }
 
     /// How long the call may take, with all its attempts and the pauses between them, counted from when it is awaited.
@@ -130,7 +165,8 @@ impl<T> Call<T> {
         })
     }
 
-    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID.
+    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID. Only a `POST` has one:
+    /// [`create_chat`](Client::create_chat) and [`send_message`](Client::send_message).
     ///
     /// The server carries out calls with the same key and the same body once and gives all of them the first answer,
     /// for 24 hours. With a key that follows from the application's own data, a call can be repeated after a crash. The
@@ -160,6 +196,26 @@ impl<T> Call<T> {
         })
     }
 
+    pub(crate) fn amend_query(self, change: impl FnOnce(&mut Query) -> Result<(), Error>) -> Self {
+        let operation = self.operation;
+        self.amend(|draft| {
+            change(&mut draft.query)?;
+            debug_assert!(draft.query.names().all(|name| operation.query().contains(&name)), "{:?}", draft.query);
+            Ok(())
+        })
+    }
+
+    /// The value of a query parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.draft.as_ref().ok()?.query.get(name)
+    }
+
+    /// The same call once more; none when it is refused anyway.
+    pub(crate) fn another(&self) -> Option<Self> {
+        let draft = self.draft.as_ref().ok()?.clone();
+        Some(Self { client: self.client.clone(), operation: self.operation, draft: Ok(draft), decode: self.decode })
+    }
+
     fn amend(self, change: impl FnOnce(&mut Draft) -> Result<(), Error>) -> Self {
         let draft = self.draft.and_then(|mut draft| {
             change(&mut draft)?;
@@ -169,7 +225,7 @@ impl<T> Call<T> {
     }
 }
 
-impl<T: DeserializeOwned> Call<T> {
+impl<T> Call<T> {
     /// Makes the call and returns its value with status, headers, request id and number of attempts.
     ///
     /// ```
@@ -193,12 +249,12 @@ impl<T: DeserializeOwned> Call<T> {
     ///
     /// As awaiting the call itself: [`Error`] tells what to do.
     pub async fn with_response(self) -> Result<Response<T>, Error> {
-        let Self { client, operation, draft, .. } = self;
+        let Self { client, operation, draft, decode } = self;
         let draft = draft.map_err(|error| error.in_call(operation, 0, None, false))?;
         let call = draft.into_prepared(operation, &client.inner.settings);
         let (answer, attempts) = attempts::make(&client.inner, &call).await?;
         let key = call.key();
-        match serde_json::from_slice(&answer.body) {
+        match decode(&answer) {
             Ok(value) => Ok(Response::new(value, answer.status, answer.headers, attempts, key.map(str::to_owned))),
             Err(error) => Err(Error::decode("the answer is a success, but not what the contract says")
                 .caused_by(error)
@@ -208,7 +264,7 @@ impl<T: DeserializeOwned> Call<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
+impl<T: 'static> IntoFuture for Call<T> {
     type Output = Result<T, Error>;
     type IntoFuture = CallFuture<T>;
 
@@ -224,6 +280,7 @@ impl<T> fmt::Debug for Call<T> {
         match &self.draft {
             Ok(draft) => call
                 .field("path", &draft.path)
+                .field("query", &draft.query)
                 .field("headers", &Names(&draft.headers))
                 .field("timeout", &draft.timeout)
                 .field("deadline", &draft.deadline)
@@ -263,16 +320,20 @@ impl Draft {
             headers.insert(name, value.clone());
         }
         headers.insert(ACCEPT, ACCEPTED);
-        headers.insert(CONTENT_TYPE, JSON);
         headers.insert(X_API_KEY, settings.api_key.header_value());
         if let Some(key) = &idempotency_key {
             headers.insert(IDEMPOTENCY_KEY, key.header_value());
         }
+        let body = self.payload.into_body(idempotency_key.as_ref());
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
         let method = Method::from_bytes(operation.method().as_bytes()).expect("the table holds methods");
-        let url = settings.base_url.join(&self.path);
+        let mut url = settings.base_url.join(&self.path);
+        self.query.write_to(&mut url);
         Prepared {
             operation,
-            request: Request { method, url, headers, body: self.body },
+            request: Request { method, url, headers, body },
             idempotency_key,
             timeout: self.timeout.unwrap_or(settings.total_timeout),
             deadline: self.deadline,

@@ -1,16 +1,17 @@
 //! The operations on chats.
 
-use std::sync::Arc;
+use uuid::Uuid;
 
-use serde::ser::Error as _;
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
-
-use crate::call::Call;
+use crate::answer::Answer;
+use crate::call::{self, Call, Payload};
+use crate::chat_patch::ChatPatch;
 use crate::client::Client;
-use crate::error::Error;
-use crate::model::Chat;
-use crate::operation::CREATE_CHAT;
+use crate::list::List;
+use crate::model::{Chat, ChatDeleted, ChatDetails, ChatSummary};
+use crate::new_chat::NewChat;
+use crate::operation::{CREATE_CHAT, DELETE_CHAT, GET_CHAT, LIST_CHATS, LIST_USER_CHATS, UPDATE_CHAT};
+use crate::target;
+use crate::wire::{ChatList, ChatPage};
 
 impl Client {
     /// Creates a chat session for a user. A user that is not known yet is created with it.
@@ -38,186 +39,164 @@ impl Client {
     /// `payload_too_large`, `idempotency_key_reused`, `rate_limited`, …) and with the other kinds of
     /// [`ErrorKind`](crate::ErrorKind) when there is no usable answer.
     pub fn create_chat(&self, chat: NewChat) -> Call<Chat> {
-        Call::new(self, CREATE_CHAT, CREATE_CHAT.path(), chat.into_body())
-    }
-}
-
-/// A chat to be created: the body of [`Client::create_chat`].
-///
-/// The server checks the bounds given here, not the SDK: a newer server may have others.
-///
-/// ```
-/// use parlor_sdk::NewChat;
-/// use serde_json::json;
-///
-/// #[derive(serde::Serialize)]
-/// struct Ticket {
-///     department: &'static str,
-/// }
-///
-/// let chat = NewChat::new("user123").metadata(Ticket { department: "technical" });
-/// assert_eq!(
-///     serde_json::to_value(&chat)?,
-///     json!({"user_id": "user123", "metadata": {"department": "technical"}}),
-/// );
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = CreateChatRequest, description = "A chat to be created."))]
-#[must_use]
-pub struct NewChat {
-    /// The ID of the user creating the chat session.
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
-    user_id: String,
-    /// Optional custom title for the chat. If not provided, a title will be auto-generated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "utoipa",
-        schema(
-            min_length = 1,
-            max_length = 255,
-            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-        )
-    )]
-    title: Option<String>,
-    /// Optional metadata object to store additional information about the chat.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, Value>>))]
-    metadata: Option<Metadata>,
-}
-
-impl NewChat {
-    /// A chat of this user, which is the only thing that must be known: 1–255 characters, no control characters.
-    pub fn new(user_id: impl Into<String>) -> Self {
-        Self { user_id: user_id.into(), title: None, metadata: None }
+        let body = chat.into_body().map(|body| Payload::Json(body.into()));
+        Call::new(self, CREATE_CHAT, Ok(CREATE_CHAT.path().to_owned()), body, call::json)
     }
 
-    /// The title, 1–255 characters after trimming. Without one the server makes one up.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.title = Some(title.into());
-        self
-    }
-
-    /// Whatever the application wants to keep with the chat: a value that serialises to a JSON object, at most 16 KiB
-    /// and 32 levels deep. `None` and `()`, JSON's `null`, are the same as no metadata.
-    ///
-    /// A value that cannot be serialised, or not to an object, is reported when the call is awaited.
+    /// The chat with what is counted of it.
     ///
     /// ```
-    /// # use parlor_sdk::{Client, ErrorKind, NewChat};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), parlor_sdk::Error> {
-    /// # let client = Client::new("http://localhost:8000", "your-tenant-api-key")?;
-    /// let error = client.create_chat(NewChat::new("user123").metadata("urgent")).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::InvalidCall);
-    /// assert_eq!(error.attempts(), 0);
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::details("active")]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
+    /// let chat = client.get_chat(chat_id).await?;
+    /// println!("{} messages, {}", chat.message_count, chat.status);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn metadata(mut self, metadata: impl Serialize) -> Self {
-        self.metadata = match serde_json::to_value(metadata) {
-            Ok(Value::Object(object)) => Some(Metadata::Object(object)),
-            Ok(Value::Null) => None,
-            Ok(other) => Some(Metadata::NoObject(kind_of(&other))),
-            Err(error) => Some(Metadata::NoJson(Arc::new(error))),
-        };
-        self
+    ///
+    /// # Errors
+    ///
+    /// Awaiting the call fails with the code `chat_not_found` when the tenant has no such chat; otherwise as
+    /// [`create_chat`](Client::create_chat).
+    pub fn get_chat(&self, chat_id: Uuid) -> Call<ChatDetails> {
+        Call::new(self, GET_CHAT, Ok(target::of_chat(GET_CHAT, chat_id)), Ok(Payload::Nothing), call::json)
     }
 
-    fn into_body(self) -> Result<Vec<u8>, Error> {
-        if let Some(refused) = self.metadata.as_ref().and_then(Metadata::refused) {
-            return Err(refused);
-        }
-        serde_json::to_vec(&self)
-            .map_err(|error| Error::invalid_call("the chat cannot be written as JSON").caused_by(error))
+    /// A user's chats, newest first unless [`order`](List::order) says otherwise.
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::chat_list(&[server::CHAT], None)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// let mut chats = client.list_user_chats("user123").items();
+    /// while let Some(chat) = chats.next().await {
+    ///     let chat = chat?;
+    ///     println!("{}: {} messages", chat.title, chat.message_count);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Reading the list fails with the code `user_not_found` when the tenant has no such user and with `no_chats` when
+    /// the user has no chats. [`chats`](Client::chats) with the user as its filter is empty in both cases. It also takes
+    /// the three ids that cannot stand in the path of a URL, the empty one and `.` and `..`, which are
+    /// [`InvalidCall`](crate::ErrorKind::InvalidCall) here. Otherwise as [`get_chat`](Client::get_chat).
+    pub fn list_user_chats(&self, user_id: impl AsRef<str>) -> List<ChatSummary> {
+        List::new::<ChatList>(self, LIST_USER_CHATS, target::of_user(LIST_USER_CHATS, user_id.as_ref()))
     }
-}
 
-/// Metadata as it was given. What is wrong with it waits here, so that [`NewChat`] can be built without a `Result`.
-#[derive(Clone, Debug)]
-enum Metadata {
-    Object(Map<String, Value>),
-    NoObject(&'static str),
-    NoJson(Arc<serde_json::Error>),
-}
+    /// The tenant's chats, newest first unless [`order`](List::order) says otherwise: all of them, or those that a
+    /// [`filter`](List::filter) means. The operation `list_chats`.
+    ///
+    /// ```
+    /// use parlor_sdk::{ChatFilter, Status};
+    ///
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::chat_page(&[server::CHAT], None)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// let open = ChatFilter::new().status(Status::Active).metadata("department", "technical");
+    /// let mut chats = client.chats().filter(open).items();
+    /// while let Some(chat) = chats.next().await {
+    ///     println!("{} waits", chat?.user_id);
+    /// }
+    /// # assert!(server.requests()[0].line.contains("status=active&metadata=department%3Atechnical"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Reading the list fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) when the filter cannot be sent;
+    /// otherwise as [`create_chat`](Client::create_chat).
+    pub fn chats(&self) -> List<ChatDetails> {
+        List::new::<ChatPage>(self, LIST_CHATS, Ok(LIST_CHATS.path().to_owned()))
+    }
 
-impl Metadata {
-    fn refused(&self) -> Option<Error> {
-        match self {
-            Self::Object(_) => None,
-            Self::NoObject(kind) => {
-                Some(Error::invalid_call(format!("the metadata must be a JSON object, and this is {kind}")))
+    /// Changes a chat's title, metadata or status.
+    ///
+    /// The call is repeated like a `GET`, although `PATCH` is not an idempotent method: the patch is a JSON merge patch,
+    /// and applied twice it gives what it gives once (RFC 7396). What another client changes between two attempts of the
+    /// same member is overwritten, as if the call had come later.
+    ///
+    /// ```
+    /// use parlor_sdk::{ChatPatch, Status};
+    /// use serde_json::json;
+    ///
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::details("closed")]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
+    /// let patch = ChatPatch::new().metadata(json!({"priority": null, "resolution": "answered"})).close();
+    /// let chat = client.update_chat(chat_id, patch).await?;
+    /// assert_eq!(chat.status, Status::Closed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Awaiting the call fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) when the patch of the metadata is not
+    /// an object; otherwise as [`get_chat`](Client::get_chat).
+    pub fn update_chat(&self, chat_id: Uuid, patch: ChatPatch) -> Call<ChatDetails> {
+        let body = patch.into_body().map(|body| Payload::Json(body.into()));
+        Call::new(self, UPDATE_CHAT, Ok(target::of_chat(UPDATE_CHAT, chat_id)), body, call::json)
+    }
+
+    /// Deletes a chat for good, with its messages.
+    ///
+    /// When an attempt may have been carried out and the next one finds no such chat (404, `chat_not_found`), the call
+    /// has succeeded: the chat is gone, and only the time of it is not known. ([`Response::status`] is the 404 then.)
+    /// Of an id that never was one the same is said, should the first answer be lost. A 404 to the first attempt is an
+    /// error.
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::deleted()]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
+    /// let deleted = client.delete_chat(chat_id).force().await?;
+    /// println!("gone since {:?}", deleted.deleted_at);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Awaiting the call fails with the code `chat_in_use` while WebSocket connections to the chat are open, unless it
+    /// is [forced](Call::force); otherwise as [`get_chat`](Client::get_chat).
+    ///
+    /// [`Response::status`]: crate::Response::status
+    pub fn delete_chat(&self, chat_id: Uuid) -> Call<ChatDeleted> {
+        fn decode(answer: &Answer) -> serde_json::Result<ChatDeleted> {
+            if answer.status.is_success() {
+                return call::json(answer);
             }
-            Self::NoJson(error) => {
-                Some(Error::invalid_call("the metadata cannot be written as JSON").caused_by(Arc::clone(error)))
-            }
+            Ok(ChatDeleted::by_an_earlier_attempt())
         }
+        Call::new(self, DELETE_CHAT, Ok(target::of_chat(DELETE_CHAT, chat_id)), Ok(Payload::Nothing), decode)
     }
 }
 
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Object(object) => object.serialize(serializer),
-            Self::NoObject(kind) => Err(S::Error::custom(format_args!("the metadata is {kind}, not an object"))),
-            Self::NoJson(error) => Err(S::Error::custom(error)),
-        }
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::error::Error as _;
-
-    use serde_json::json;
-
-    use super::*;
-
-    fn body(chat: NewChat) -> String {
-        String::from_utf8(chat.into_body().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn what_is_not_given_is_not_sent() {
-        assert_eq!(body(NewChat::new("u")), r#"{"user_id":"u"}"#);
-        assert_eq!(body(NewChat::new("u").title("T")), r#"{"user_id":"u","title":"T"}"#);
-        assert_eq!(body(NewChat::new("u").metadata(json!({}))), r#"{"user_id":"u","metadata":{}}"#);
-    }
-
-    #[test]
-    fn null_takes_the_metadata_back() {
-        let chat = NewChat::new("u").metadata(json!({"a": 1})).metadata(None::<Value>);
-        assert_eq!(body(chat), r#"{"user_id":"u"}"#);
-    }
-
-    #[test]
-    fn what_is_no_object_is_named() {
-        for (metadata, kind) in
-            [(json!(true), "a boolean"), (json!(1), "a number"), (json!("x"), "a string"), (json!([{}]), "an array")]
-        {
-            let chat = NewChat::new("u").metadata(metadata);
-            assert!(serde_json::to_string(&chat).unwrap_err().to_string().contains(kind));
-            let error = chat.into_body().unwrap_err();
-            assert!(error.to_string().contains(kind), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_serialised_keeps_its_cause() {
-        let error = NewChat::new("u").metadata(BTreeMap::from([([1_u8], 2)])).into_body().unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
-        assert!(error.source().unwrap().to_string().contains("key must be a string"));
+impl Call<ChatDeleted> {
+    /// Closes the WebSocket connections to the chat, rather than failing while there are any.
+    pub fn force(self) -> Self {
+        self.amend_query(|query| {
+            query.set("force", "true");
+            Ok(())
+        })
     }
 }

@@ -78,7 +78,8 @@ struct CallRecord {
 pub enum ErrorKind {
     /// The client could not be built: an address, key or setting is not usable.
     Configuration,
-    /// The call could not be sent as it was written: metadata, a header or the idempotency key is not valid.
+    /// The call could not be sent as it was written: metadata, a header, the idempotency key or a part of the address
+    /// is not valid.
     InvalidCall,
     /// No connection to the server: refused, not resolved, not encrypted as it should be, or not within the
     /// connect time-out. The server has seen nothing of this attempt.
@@ -91,8 +92,8 @@ pub enum ErrorKind {
     Redirect,
     /// The server answered, and the status is not a success.
     Status,
-    /// The answer is a success but its body is not what the contract says. Also: the metadata of a chat does not
-    /// have the type it was asked for as.
+    /// The answer is a success but its body is not what the contract says. Also: the metadata of a chat or a message
+    /// does not have the type it was asked for as.
     Decode,
     /// The answer is a success but its body is larger than the client reads.
     TooLarge,
@@ -244,15 +245,15 @@ impl Error {
         self.inner.call.attempts
     }
 
-    /// The `Idempotency-Key` of the call, own or generated. The same call made again with it
+    /// The `Idempotency-Key` of the call, own or generated; none when it is no `POST`. The same call made again with it
     /// ([`Call::idempotency_key`](crate::Call::idempotency_key)) is carried out at most once, for 24 hours.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.inner.call.idempotency_key.as_deref()
     }
 
-    /// Whether the same call may succeed later. It is safe to make it again with the same
-    /// [`idempotency_key`](Error::idempotency_key); after the number of [`attempts`](Error::attempts) made, better
-    /// not at once.
+    /// Whether the same call may succeed later. It is safe to make it again, with the same
+    /// [`idempotency_key`](Error::idempotency_key) if it has one; after the number of [`attempts`](Error::attempts)
+    /// made, better not at once.
     pub fn is_retryable(&self) -> bool {
         self.inner.transient
     }
@@ -354,13 +355,14 @@ mod tests {
 
     #[test]
     fn a_call_that_may_not_be_repeated_is_retryable_only_while_nothing_can_have_happened() {
-        use crate::operation::tests::operation;
+        use crate::operation::CREATE_CHAT;
+        use crate::operation::tests::NOT_REPEATABLE;
 
-        let after = |error: Error, method, maybe| error.in_call(operation(method), 1, None, maybe).is_retryable();
-        assert!(after(Error::timeout("late"), "POST", true));
-        assert!(!after(Error::timeout("late"), "PATCH", true));
-        assert!(after(Error::connect("refused"), "PATCH", false));
-        assert!(!after(Error::decode("garbage"), "POST", true));
+        let after = |error: Error, operation, maybe| error.in_call(operation, 1, None, maybe).is_retryable();
+        assert!(after(Error::timeout("late"), CREATE_CHAT, true));
+        assert!(!after(Error::timeout("late"), NOT_REPEATABLE, true));
+        assert!(after(Error::connect("refused"), NOT_REPEATABLE, false));
+        assert!(!after(Error::decode("garbage"), CREATE_CHAT, true));
     }
 
     #[test]

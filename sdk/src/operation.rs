@@ -1,26 +1,43 @@
 //! What the server can be asked: one row per operation of the server's `openapi.json`.
 
-use http::Method;
-
 /// An operation of the server's `OpenAPI` document, as this version of the SDK knows it.
 ///
 /// ```
-/// let create_chat = parlor_sdk::OPERATIONS[0];
-/// assert_eq!(create_chat.id(), "create_chat");
-/// assert_eq!(create_chat.method(), "POST");
-/// assert_eq!(create_chat.path(), "/api/v1/chats/");
-/// assert!(create_chat.statuses().contains(&201));
+/// use parlor_sdk::OPERATIONS;
+///
+/// let list_messages = OPERATIONS.iter().find(|operation| operation.id() == "list_messages").unwrap();
+/// assert_eq!(list_messages.method(), "GET");
+/// assert_eq!(list_messages.path(), "/api/v1/chats/{chat_id}/messages");
+/// assert!(list_messages.query().contains(&"after_seq"));
+/// assert!(list_messages.statuses().contains(&404));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     id: &'static str,
     method: &'static str,
     path: &'static str,
+    query: &'static [&'static str],
     statuses: &'static [u16],
+    repetition: Repetition,
+}
+
+/// Why a request that may have been carried out may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repetition {
+    /// It changes nothing, or its method is idempotent (RFC 9110, section 9.2.2).
+    Idempotent,
+    /// The server recognises its `Idempotency-Key`.
+    Keyed,
+    /// A JSON merge patch, which gives the same result however often it is applied (RFC 7396).
+    MergePatch,
+    /// For no reason at all.
+    #[cfg(test)]
+    Never,
 }
 
 impl Operation {
-    /// The `operationId`, which is also the name of the [`Client`](crate::Client)'s method.
+    /// The `operationId`, which is also the name of the [`Client`](crate::Client)'s method, but for `list_chats`:
+    /// [`Client::chats`](crate::Client::chats).
     pub const fn id(&self) -> &'static str {
         self.id
     }
@@ -35,6 +52,11 @@ impl Operation {
         self.path
     }
 
+    /// The names of the query parameters, in the document's order. None has to be given.
+    pub const fn query(&self) -> &'static [&'static str] {
+        self.query
+    }
+
     /// The statuses that the document promises, ascending.
     pub const fn statuses(&self) -> &'static [u16] {
         self.statuses
@@ -42,13 +64,21 @@ impl Operation {
 
     /// Whether each call carries an `Idempotency-Key`.
     pub(crate) fn is_keyed(&self) -> bool {
-        self.method == Method::POST.as_str()
+        self.repetition == Repetition::Keyed
     }
 
-    /// Whether a request that may have been carried out may be sent again: because the server recognises its key, or
-    /// because the method is idempotent (RFC 9110, section 9.2.2).
+    /// Whether a request that may have been carried out may be sent again.
     pub(crate) fn is_repeatable(&self) -> bool {
-        self.is_keyed() || matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+        match self.repetition {
+            Repetition::Idempotent | Repetition::Keyed | Repetition::MergePatch => true,
+            #[cfg(test)]
+            Repetition::Never => false,
+        }
+    }
+
+    /// Whether what it names is gone once it has been carried out, so that a repetition may not find it any more.
+    pub(crate) fn deletes(&self) -> bool {
+        self.method == "DELETE"
     }
 }
 
@@ -56,35 +86,100 @@ pub(crate) const CREATE_CHAT: Operation = Operation {
     id: "create_chat",
     method: "POST",
     path: "/api/v1/chats/",
+    query: &[],
     statuses: &[201, 400, 401, 413, 415, 422, 500, 503],
+    repetition: Repetition::Keyed,
+};
+
+pub(crate) const LIST_CHATS: Operation = Operation {
+    id: "list_chats",
+    method: "GET",
+    path: "/api/v1/chats/",
+    query: &["user_id", "status", "created_after", "created_before", "metadata", "limit", "order", "cursor"],
+    statuses: &[200, 400, 401, 500, 503],
+    repetition: Repetition::Idempotent,
+};
+
+pub(crate) const LIST_USER_CHATS: Operation = Operation {
+    id: "list_user_chats",
+    method: "GET",
+    path: "/api/v1/chats/user/{user_id}",
+    query: &["offset", "limit", "order", "cursor"],
+    statuses: &[200, 400, 401, 404, 500, 503],
+    repetition: Repetition::Idempotent,
+};
+
+pub(crate) const GET_CHAT: Operation = Operation {
+    id: "get_chat",
+    method: "GET",
+    path: "/api/v1/chats/{chat_id}",
+    query: &[],
+    statuses: &[200, 401, 404, 500, 503],
+    repetition: Repetition::Idempotent,
+};
+
+pub(crate) const UPDATE_CHAT: Operation = Operation {
+    id: "update_chat",
+    method: "PATCH",
+    path: "/api/v1/chats/{chat_id}",
+    query: &[],
+    statuses: &[200, 400, 401, 404, 413, 415, 500, 503],
+    repetition: Repetition::MergePatch,
+};
+
+pub(crate) const DELETE_CHAT: Operation = Operation {
+    id: "delete_chat",
+    method: "DELETE",
+    path: "/api/v1/chats/{chat_id}",
+    query: &["force"],
+    statuses: &[200, 400, 401, 404, 409, 500, 503],
+    repetition: Repetition::Idempotent,
+};
+
+pub(crate) const LIST_MESSAGES: Operation = Operation {
+    id: "list_messages",
+    method: "GET",
+    path: "/api/v1/chats/{chat_id}/messages",
+    query: &["offset", "limit", "order", "cursor", "after_seq"],
+    statuses: &[200, 400, 401, 404, 500, 503],
+    repetition: Repetition::Idempotent,
+};
+
+pub(crate) const SEND_MESSAGE: Operation = Operation {
+    id: "send_message",
+    method: "POST",
+    path: "/api/v1/chats/{chat_id}/messages",
+    query: &[],
+    statuses: &[201, 400, 401, 404, 409, 413, 415, 422, 500, 503],
+    repetition: Repetition::Keyed,
 };
 
 /// Every operation this version of the SDK can call.
 ///
 /// The contract test compares this table with the server's document, in both directions.
-pub const OPERATIONS: &[Operation] = &[CREATE_CHAT];
+pub const OPERATIONS: &[Operation] =
+    &[CREATE_CHAT, LIST_CHATS, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, SEND_MESSAGE];
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn operation(method: &'static str) -> Operation {
-        Operation { method, ..CREATE_CHAT }
-    }
+    /// What would not be safe to repeat. There is none in the table.
+    pub(crate) const NOT_REPEATABLE: Operation = Operation { repetition: Repetition::Never, ..UPDATE_CHAT };
 
     #[test]
-    fn only_a_post_carries_a_key() {
-        assert!(operation("POST").is_keyed());
-        for method in ["GET", "PUT", "PATCH", "DELETE"] {
-            assert!(!operation(method).is_keyed(), "{method}");
+    fn the_reason_for_repeating_fits_the_method() {
+        for operation in OPERATIONS {
+            let expected = match operation.method {
+                "GET" | "DELETE" => Repetition::Idempotent,
+                "POST" => Repetition::Keyed,
+                "PATCH" => Repetition::MergePatch,
+                other => panic!("why may {other} be repeated?"),
+            };
+            assert_eq!(operation.repetition, expected, "{}", operation.id);
+            assert_eq!(operation.is_keyed(), operation.method == "POST", "{}", operation.id);
+            assert!(operation.is_repeatable(), "{}", operation.id);
         }
-    }
-
-    #[test]
-    fn a_patch_without_a_key_is_not_repeatable() {
-        assert!(!operation("PATCH").is_repeatable());
-        for method in ["GET", "PUT", "POST", "DELETE"] {
-            assert!(operation(method).is_repeatable(), "{method}");
-        }
+        assert!(!NOT_REPEATABLE.is_repeatable());
     }
 }

@@ -1,10 +1,8 @@
 //! What the server says when it refuses: a problem document (RFC 9457) with Parlor's extensions.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+
+use crate::words::words;
 
 /// A problem document (RFC 9457), the body of every answer of the server that is not a success.
 ///
@@ -58,7 +56,7 @@ pub struct Problem {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub request_id: String,
-    /// For a 400: every member of the request that was refused.
+    /// For a 400: everything in the request that was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
@@ -67,123 +65,67 @@ fn about_blank() -> String {
     "about:blank".to_owned()
 }
 
-/// One member of a request that was refused.
+/// One thing in a request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct FieldError {
-    /// Where it is in the request body: a JSON Pointer (RFC 6901).
+    /// Where it is: a JSON Pointer (RFC 6901) into the body, or `/query/`, `/path/` or `/header/` and the name of a
+    /// parameter.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,
 }
 
-/// Makes [`Code`] and both its conversions from one list of words.
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
-        /// The stable word of a [`Problem`].
-        ///
-        /// A server that is newer than this crate may use words that are not listed: they arrive as [`Code::Other`].
-        /// A word that is `Other` today may have its own name in a later version, so compare
-        /// [`as_str`](Code::as_str) rather than the content of `Other`.
-        ///
-        /// ```
-        /// use parlor_sdk::Code;
-        ///
-        /// assert_eq!(Code::from("rate_limited"), Code::RateLimited);
-        /// assert_eq!(Code::from("teapot").as_str(), "teapot");
-        /// ```
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        #[non_exhaustive]
-        pub enum Code {
-            $($(#[$doc])* $name,)+
-            /// A word without a name in this version; empty when the problem has none.
-            Other(String),
-        }
-
-        impl Code {
-            /// The word as the server wrote it.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$name => $word,)+
-                    Self::Other(word) => word,
-                }
-            }
-        }
-
-        impl From<&str> for Code {
-            fn from(word: &str) -> Self {
-                match word {
-                    $($word => Self::$name,)+
-                    _ => Self::Other(word.to_owned()),
-                }
-            }
-        }
-
-        #[cfg(test)]
-        const WORDS: &[&str] = &[$($word),+];
-    };
-}
-
-codes! {
-    /// The request does not follow the contract; [`Problem::errors`] has the particulars.
-    InvalidRequest = "invalid_request",
-    /// The API key is missing, unknown or revoked.
-    Unauthorized = "unauthorized",
-    /// No chat of this tenant has the id.
-    ChatNotFound = "chat_not_found",
-    /// No user of this tenant has the id.
-    UserNotFound = "user_not_found",
-    /// The user has no chats.
-    NoChats = "no_chats",
-    /// Connections to the chat are open.
-    ChatInUse = "chat_in_use",
-    /// The chat is closed.
-    ChatClosed = "chat_closed",
-    /// The `Idempotency-Key` was used before, with another body.
-    IdempotencyKeyReused = "idempotency_key_reused",
-    /// A request with the same `Idempotency-Key` is being carried out.
-    IdempotencyInProgress = "idempotency_in_progress",
-    /// The request body is larger than the server takes.
-    PayloadTooLarge = "payload_too_large",
-    /// The request body is not declared as JSON.
-    UnsupportedMediaType = "unsupported_media_type",
-    /// The path does not know the method.
-    MethodNotAllowed = "method_not_allowed",
-    /// The path does not exist.
-    NotFound = "not_found",
-    /// Too many requests of this tenant.
-    RateLimited = "rate_limited",
-    /// The server, or something it needs, is not available at the moment.
-    Unavailable = "unavailable",
-    /// The server failed; its log has the cause.
-    Internal = "internal",
-}
-
-impl From<String> for Code {
-    fn from(word: String) -> Self {
-        match Self::from(word.as_str()) {
-            Self::Other(_) => Self::Other(word),
-            known => known,
-        }
-    }
-}
-
-impl From<Code> for String {
-    fn from(code: Code) -> Self {
-        match code {
-            Code::Other(word) => word,
-            known => known.as_str().to_owned(),
-        }
-    }
-}
-
-impl FromStr for Code {
-    type Err = Infallible;
-
-    fn from_str(word: &str) -> Result<Self, Infallible> {
-        Ok(Self::from(word))
+words! {
+    /// The stable word of a [`Problem`].
+    ///
+    /// A server that is newer than this crate may use words that are not listed: they arrive as [`Code::Other`].
+    /// A word that is `Other` today may have its own name in a later version, so compare
+    /// [`as_str`](Code::as_str) rather than the content of `Other`.
+    ///
+    /// ```
+    /// use parlor_sdk::Code;
+    ///
+    /// assert_eq!(Code::from("rate_limited"), Code::RateLimited);
+    /// assert_eq!(Code::from("teapot").as_str(), "teapot");
+    /// ```
+    pub enum Code {
+        /// The request does not follow the contract; [`Problem::errors`] has the particulars.
+        InvalidRequest = "invalid_request",
+        /// The API key is missing, unknown or revoked.
+        Unauthorized = "unauthorized",
+        /// No chat of this tenant has the id.
+        ChatNotFound = "chat_not_found",
+        /// No user of this tenant has the id.
+        UserNotFound = "user_not_found",
+        /// The user has no chats.
+        NoChats = "no_chats",
+        /// Connections to the chat are open.
+        ChatInUse = "chat_in_use",
+        /// The chat is closed.
+        ChatClosed = "chat_closed",
+        /// The `Idempotency-Key` was used before, with another body.
+        IdempotencyKeyReused = "idempotency_key_reused",
+        /// A request with the same `Idempotency-Key` is being carried out.
+        IdempotencyInProgress = "idempotency_in_progress",
+        /// The request body is larger than the server takes.
+        PayloadTooLarge = "payload_too_large",
+        /// The request body is not declared as JSON.
+        UnsupportedMediaType = "unsupported_media_type",
+        /// The path does not know the method.
+        MethodNotAllowed = "method_not_allowed",
+        /// The path does not exist.
+        NotFound = "not_found",
+        /// Too many requests of this tenant.
+        RateLimited = "rate_limited",
+        /// The server, or something it needs, is not available at the moment.
+        Unavailable = "unavailable",
+        /// The server failed; its log has the cause.
+        Internal = "internal",
+        ..
+        /// A word without a name in this version; empty when the problem has none.
+        Other,
     }
 }
 
@@ -194,33 +136,9 @@ impl Default for Code {
     }
 }
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_known_word_has_a_name_and_comes_back_unchanged() {
-        assert_eq!(WORDS.len(), 16);
-        for word in WORDS {
-            let code = Code::from(*word);
-            assert!(!matches!(code, Code::Other(_)), "{word}");
-            assert_eq!(code.as_str(), *word);
-            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{word}\""));
-        }
-    }
-
-    #[test]
-    fn an_unknown_word_is_kept() {
-        let code: Code = serde_json::from_str("\"chat_on_fire\"").unwrap();
-        assert_eq!(code, Code::Other("chat_on_fire".to_owned()));
-        assert_eq!(String::from(code), "chat_on_fire");
-    }
 
     #[test]
     fn a_foreign_problem_has_defaults_for_what_it_lacks() {

@@ -55,7 +55,8 @@ impl<T> Response<T> {
         self.value
     }
 
-    /// The status, a success (2xx).
+    /// The status, a success (2xx); or the 404 by which a repeated deletion is known to have succeeded, see
+    /// [`Client::delete_chat`](crate::Client::delete_chat).
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -70,7 +71,7 @@ impl<T> Response<T> {
         headers::text(&self.headers, &X_REQUEST_ID)
     }
 
-    /// Whether this is the stored answer to an earlier request with the same `Idempotency-Key`
+    /// Whether this is the stored answer to an earlier request with the same `Idempotency-Key` or `client_message_id`
     /// (`Idempotency-Replayed: true`). It may be an earlier attempt of this very call.
     pub fn is_replayed(&self) -> bool {
         headers::text(&self.headers, &IDEMPOTENCY_REPLAYED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -81,7 +82,7 @@ impl<T> Response<T> {
         self.attempts
     }
 
-    /// The `Idempotency-Key` of the call, own or generated.
+    /// The `Idempotency-Key` of the call, own or generated; none when it is no `POST`.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.idempotency_key.as_deref()
     }

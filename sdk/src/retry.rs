@@ -14,11 +14,13 @@ use std::time::Duration;
 /// | 409 with the code `idempotency_in_progress`: the first attempt is still being carried out | yes |
 /// | 500, 502, 503, 504 | yes |
 ///
-/// A request that the server may have acted on is repeated only when that is safe. Every `POST` is, as it carries an
-/// `Idempotency-Key`: the server carries it out once and answers the repetition with the first answer. For the same
-/// reason 500 is in the list: the server keeps the key together with the chat, so after a failure there is neither.
-/// Nothing else is repeated: another 4xx would be refused again, and an answer that cannot be understood would be the
-/// same again.
+/// A request that the server may have acted on is repeated only when that is safe. A `GET` changes nothing. A `POST`
+/// carries an `Idempotency-Key`: the server carries it out once and answers the repetition with the first answer; 500 is
+/// in the list because the server keeps the key together with what it creates, so after a failure there is neither.
+/// Every `PATCH` of the API is a JSON merge patch, which gives the same result however often it is applied (RFC 7396).
+/// A repeated `DELETE` may find that the first attempt has done it, which counts as success: see
+/// [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is repeated: another 4xx would be refused again,
+/// and an answer that cannot be understood would be the same again.
 ///
 /// **How often.** At most [`max_attempts`](RetryPolicy::max_attempts), within the call's total time: a pause that
 /// would last to the deadline or longer is not begun, the last error is returned instead. And only while the client's

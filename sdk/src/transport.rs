@@ -49,7 +49,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Option<Bytes>,
 }
 
 pub(crate) struct Transport {
@@ -81,7 +81,7 @@ impl Transport {
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         outgoing.headers_mut().clone_from(&request.headers);
-        *outgoing.body_mut() = Some(request.body.clone().into());
+        *outgoing.body_mut() = request.body.clone().map(Into::into);
         let mut response = self.http.execute(outgoing).await.map_err(|error| failure(error, &request.url))?;
 
         let status = response.status();

@@ -1,9 +1,13 @@
 //! The SDK against a scripted server on a real port, in virtual time, and against the server's document.
 
+mod chats;
 mod clock;
 mod contract;
 mod environment;
 mod failures;
+mod lists;
+mod messages;
+mod parameters;
 mod requests;
 mod retries;
 mod secrets;

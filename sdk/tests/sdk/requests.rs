@@ -106,7 +106,7 @@ async fn the_answer_is_the_chat() {
     assert_eq!(chat.user_id, "user123");
     assert_eq!(chat.tenant_id, "tenant-uuid-here");
     assert_eq!(chat.title, "Support Session");
-    assert_eq!(chat.config.metadata["department"], "technical");
+    assert_eq!(chat.config.metadata.get("department"), Some(json!("technical")));
     assert_eq!(chat.created_at.to_rfc3339(), "2024-01-15T10:30:00+00:00");
     assert_eq!(chat.updated_at, chat.created_at);
     assert_eq!(chat.last_message_at, None);

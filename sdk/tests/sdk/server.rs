@@ -123,3 +123,70 @@ pub(crate) fn problem(status: u16, code: &str) -> Step {
     );
     answer(status, &[("Content-Type", "application/problem+json")], &body)
 }
+
+/// A success that is not `create_chat`'s.
+pub(crate) fn done(body: &str) -> Step {
+    answer(200, &[("Content-Type", "application/json"), ("X-Request-Id", "request-1")], body)
+}
+
+/// [`CHAT`] with all that is known of it.
+pub(crate) fn details(status: &str) -> Step {
+    done(&detailed(CHAT, status))
+}
+
+/// The success of `delete_chat`.
+pub(crate) fn deleted() -> Step {
+    done(r#"{"success": true, "message": "The chat was deleted.", "deleted_at": "2024-01-15T11:00:00Z"}"#)
+}
+
+/// The success of `send_message`.
+pub(crate) fn stored(seq: u32) -> Step {
+    created(&message(seq))
+}
+
+/// A page of `list_messages`.
+pub(crate) fn messages(seqs: &[u32], next_cursor: Option<&str>) -> Step {
+    let messages: Vec<_> = seqs.iter().map(|seq| message(*seq)).collect();
+    done(&format!(
+        r#"{{"messages": [{}], "total": 99, "offset": 0, "limit": 50, {}}}"#,
+        messages.join(","),
+        continuation(next_cursor)
+    ))
+}
+
+/// A page of `list_user_chats`.
+pub(crate) fn chat_list(chats: &[&str], next_cursor: Option<&str>) -> Step {
+    let chats: Vec<_> = chats.iter().map(|chat| detailed(chat, "active")).collect();
+    done(&format!(
+        r#"{{"chats": [{}], "total": 99, "offset": 0, "limit": 50, {}}}"#,
+        chats.join(","),
+        continuation(next_cursor)
+    ))
+}
+
+/// A page of `list_chats`.
+pub(crate) fn chat_page(chats: &[&str], next_cursor: Option<&str>) -> Step {
+    let chats: Vec<_> = chats.iter().map(|chat| detailed(chat, "active")).collect();
+    done(&format!(r#"{{"chats": [{}], {}}}"#, chats.join(","), continuation(next_cursor)))
+}
+
+/// A message with this `seq`.
+pub(crate) fn message(seq: u32) -> String {
+    format!(
+        r#"{{"id": "018d0c8f-1b20-7c3e-9f10-{seq:012x}", "content": "message {seq}", "sender_role": "user",
+            "media_type": null, "media_url": null, "created_at": "2024-01-15T10:31:00Z", "metadata": {{"n": {seq}}},
+            "seq": {seq}, "client_message_id": null, "sender_id": "user123"}}"#
+    )
+}
+
+fn detailed(chat: &str, status: &str) -> String {
+    let members = chat.trim_end().trim_end_matches('}');
+    format!(r#"{members}, "message_count": 2, "status": "{status}"}}"#)
+}
+
+fn continuation(next_cursor: Option<&str>) -> String {
+    next_cursor.map_or_else(
+        || r#""has_more": false, "next_cursor": null"#.to_owned(),
+        |cursor| format!(r#""has_more": true, "next_cursor": "{cursor}""#),
+    )
+}

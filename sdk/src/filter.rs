@@ -1,0 +1,182 @@
+//! Which chats are asked for.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::error::Error;
+use crate::metadata::kind_of;
+use crate::model::Status;
+use crate::target::Query;
+
+/// Which chats [`Client::chats`](crate::Client::chats) lists: those that have all that is asked for.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use parlor_sdk::{ChatFilter, Status};
+///
+/// let filter = ChatFilter::new()
+///     .status(Status::Active)
+///     .created_after(SystemTime::now() - Duration::from_hours(24))
+///     .metadata("department", "technical")
+///     .metadata("escalated", true);
+/// # let _ = filter;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ChatFilter {
+    user_id: Option<String>,
+    status: Option<Status>,
+    created_after: Option<DateTime<Utc>>,
+    created_before: Option<DateTime<Utc>>,
+    metadata: Vec<(String, Wanted)>,
+}
+
+/// What a member of the metadata is to be. What is wrong with it waits here, so that a filter can be built without a
+/// `Result`.
+type Wanted = Result<Box<RawValue>, Arc<serde_json::Error>>;
+
+impl ChatFilter {
+    /// Every chat of the tenant.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chats of this user.
+    pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.user_id = Some(user_id.into());
+        self
+    }
+
+    /// Chats in this state.
+    pub fn status(mut self, status: Status) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Chats created later than this: a [`chrono::DateTime<Utc>`](DateTime) or a [`SystemTime`](std::time::SystemTime).
+    pub fn created_after(mut self, moment: impl Into<DateTime<Utc>>) -> Self {
+        self.created_after = Some(moment.into());
+        self
+    }
+
+    /// Chats created earlier than this.
+    pub fn created_before(mut self, moment: impl Into<DateTime<Utc>>) -> Self {
+        self.created_before = Some(moment.into());
+        self
+    }
+
+    /// Chats with this member in their metadata: a string, a number, a boolean or, as `None::<()>`, `null`. Each further
+    /// one must hold too; the server takes up to 10.
+    ///
+    /// The server compares text: the string `"5"` is found under `5` too, and the number `1.0` is not found under `1`.
+    /// What it cannot look for (an array or an object, a name with a colon) is reported when the list is read, as
+    /// [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        self.metadata.push((name.into(), to_raw_value(&value).map_err(Arc::new)));
+        self
+    }
+
+    /// Puts itself in the place of an earlier filter.
+    pub(crate) fn write_to(self, query: &mut Query) -> Result<(), Error> {
+        for name in ["user_id", "status", "created_after", "created_before", "metadata"] {
+            query.remove(name);
+        }
+        if let Some(user_id) = self.user_id {
+            query.set("user_id", user_id);
+        }
+        if let Some(status) = self.status {
+            query.set("status", String::from(status));
+        }
+        for (name, moment) in [("created_after", self.created_after), ("created_before", self.created_before)] {
+            if let Some(moment) = moment {
+                query.set(name, moment.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            }
+        }
+        for (name, wanted) in self.metadata {
+            query.add("metadata", label(&name, &wanted)?);
+        }
+        Ok(())
+    }
+}
+
+/// `name:value`, as the server wants it.
+fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
+    if name.contains(':') {
+        return Err(Error::invalid_call(format!(
+            "the member `{name}` of the metadata cannot be looked for: its name has a colon"
+        )));
+    }
+    let json = wanted.as_ref().map_err(|error| {
+        Error::invalid_call(format!("what `{name}` is to be cannot be written as JSON")).caused_by(Arc::clone(error))
+    })?;
+    match json.get().as_bytes().first() {
+        Some(b'{' | b'[') => Err(Error::invalid_call(format!(
+            "what `{name}` is to be must be a string, a number, a boolean or null, and this is {}",
+            kind_of(json)
+        ))),
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json.get())
+                .map_err(|error| Error::invalid_call(format!("what `{name}` is to be is no text")).caused_by(error))?;
+            Ok(format!("{name}:{text}"))
+        }
+        _ => Ok(format!("{name}:{json}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(filter: ChatFilter) -> Result<Query, Error> {
+        let mut query = Query::default();
+        filter.write_to(&mut query).map(|()| query)
+    }
+
+    #[test]
+    fn a_value_is_its_text_and_everything_else_its_json() {
+        for (value, expected) in [
+            (json!("technical"), "m:technical"),
+            (json!("a:b \"c\""), "m:a:b \"c\""),
+            (json!(""), "m:"),
+            (json!(5), "m:5"),
+            (json!(1.5), "m:1.5"),
+            (json!(true), "m:true"),
+            (json!(null), "m:null"),
+        ] {
+            let query = written(ChatFilter::new().metadata("m", value)).unwrap();
+            assert_eq!(query.get("metadata"), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_for_is_refused() {
+        for (filter, expected) in [
+            (ChatFilter::new().metadata("a:b", 1), "colon"),
+            (ChatFilter::new().metadata("m", json!({})), "an object"),
+            (ChatFilter::new().metadata("m", [1]), "an array"),
+            (ChatFilter::new().metadata("m", std::collections::BTreeMap::from([([1_u8], 2)])), "JSON"),
+        ] {
+            let error = written(filter).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_takes_the_place_of_an_earlier_one() {
+        let mut query = Query::default();
+        query.set("limit", "7");
+        let moment: DateTime<Utc> = "2024-01-15T10:30:00.5Z".parse().unwrap();
+        let first = ChatFilter::new().user_id("u").created_after(moment).metadata("a", 1).metadata("b", 2);
+        first.write_to(&mut query).unwrap();
+        assert_eq!(query.names().collect::<Vec<_>>(), ["limit", "user_id", "created_after", "metadata", "metadata"]);
+        assert_eq!(query.get("created_after"), Some("2024-01-15T10:30:00.500Z"));
+        ChatFilter::new().status(Status::Closed).write_to(&mut query).unwrap();
+        assert_eq!(query.names().collect::<Vec<_>>(), ["limit", "status"]);
+    }
+}

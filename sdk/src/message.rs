@@ -1,0 +1,246 @@
+//! A message, as it is sent and as it is stored.
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::metadata::{Given, Metadata};
+use crate::words::words;
+
+/// The contract's bound for a `client_message_id`, in characters.
+const MAX_CLIENT_MESSAGE_ID: usize = 128;
+
+/// A message of a chat.
+///
+/// Fields that a newer server adds are skipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(description = "A message of a chat."))]
+#[non_exhaustive]
+pub struct Message {
+    /// Unique identifier of the message.
+    pub id: Uuid,
+    /// What is said.
+    pub content: String,
+    /// Who speaks.
+    #[cfg_attr(feature = "utoipa", schema(schema_with = sender_role_schema))]
+    pub sender_role: Role,
+    /// What kind of thing is at `media_url`; null if there is none.
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    pub media_type: Option<String>,
+    /// Something to be seen or heard beside the content; null if there is none.
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    pub media_url: Option<String>,
+    /// When the message was stored.
+    pub created_at: DateTime<Utc>,
+    /// What the application stored with the message; empty when it stored nothing.
+    #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
+    pub metadata: Metadata,
+    /// Its place in the chat: from 1, without gaps.
+    pub seq: u64,
+    /// The sender's own name for the message; null if it gave none.
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    pub client_message_id: Option<String>,
+    /// Which user, or which assistant; null for one without a name.
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    pub sender_id: Option<String>,
+}
+
+#[cfg(feature = "utoipa")]
+fn sender_role_schema() -> utoipa::openapi::schema::Object {
+    Role::described("Who speaks.")
+}
+
+impl Message {
+    /// The metadata as a type of the application: short for `metadata.to()`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) when the metadata does not have the type's shape.
+    pub fn metadata_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.metadata.to()
+    }
+}
+
+words! {
+    /// Who speaks.
+    ///
+    /// A server that is newer than this crate may use words that are not listed: they arrive as [`Role::Other`].
+    ///
+    /// ```
+    /// use parlor_sdk::Role;
+    ///
+    /// assert_eq!(Role::from("assistant"), Role::Assistant);
+    /// assert_eq!(Role::from("moderator").as_str(), "moderator");
+    /// ```
+    pub enum Role {
+        /// A person.
+        User = "user",
+        /// Whoever answers: a program, or a person who works for the tenant.
+        Assistant = "assistant",
+        ..
+        /// A word without a name in this version.
+        Other,
+    }
+}
+
+/// A message to be sent: the body of [`Client::send_message`](crate::Client::send_message).
+///
+/// The server checks the bounds given here, not the SDK: a newer server may have others.
+///
+/// ```
+/// use parlor_sdk::{NewMessage, Role};
+/// use serde_json::json;
+///
+/// let message = NewMessage::new("This is how to put it out.")
+///     .role(Role::Assistant)
+///     .sender_id("helper-1")
+///     .media("image/png", "https://example.com/extinguisher.png")
+///     .metadata(json!({"confidence": 0.9}));
+/// assert_eq!(
+///     serde_json::to_value(&message)?,
+///     json!({
+///         "content": "This is how to put it out.",
+///         "sender_role": "assistant",
+///         "sender_id": "helper-1",
+///         "media_type": "image/png",
+///         "media_url": "https://example.com/extinguisher.png",
+///         "metadata": {"confidence": 0.9},
+///     }),
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = SendMessageRequest, description = "A message to be sent."))]
+#[must_use]
+pub struct NewMessage {
+    /// What is said.
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 32768, pattern = r"^[^\x00]+$"))]
+    content: String,
+    /// Who speaks; a user if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(inline))]
+    sender_role: Option<Role>,
+    /// Which user, created if unknown; the chat's owner if not given. Or which assistant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    sender_id: Option<String>,
+    /// What kind of thing is at `media_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "utoipa",
+        schema(
+            min_length = 3,
+            max_length = 255,
+            pattern = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$"
+        )
+    )]
+    media_type: Option<String>,
+    /// Something to be seen or heard beside the content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 8, max_length = 2048, pattern = r"^https?://[\x21-\x7e]+$"))]
+    media_url: Option<String>,
+    /// Whatever the application wants to keep with the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
+    metadata: Option<Given>,
+    /// The sender's own name for the message, unique in the chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    client_message_id: Option<String>,
+}
+
+impl NewMessage {
+    /// A message of a user, 1–32,768 characters.
+    pub fn new(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            sender_role: None,
+            sender_id: None,
+            media_type: None,
+            media_url: None,
+            metadata: None,
+            client_message_id: None,
+        }
+    }
+
+    /// Who speaks: [`Role::User`] unless set.
+    pub fn role(mut self, role: Role) -> Self {
+        self.sender_role = Some(role);
+        self
+    }
+
+    /// Which user or assistant speaks, 1–255 characters. A user that is not known yet is created. Without one, a
+    /// message of a user is the chat's owner's.
+    pub fn sender_id(mut self, sender_id: impl Into<String>) -> Self {
+        self.sender_id = Some(sender_id.into());
+        self
+    }
+
+    /// Something to be seen or heard beside the content: what kind of thing it is, as in `image/png`, and its address,
+    /// http or https, which the server does not fetch.
+    pub fn media(self, media_type: impl Into<String>, media_url: impl Into<String>) -> Self {
+        self.media_type(media_type).media_url(media_url)
+    }
+
+    /// The kind alone, see [`media`](NewMessage::media).
+    pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
+        self.media_type = Some(media_type.into());
+        self
+    }
+
+    /// The address alone, see [`media`](NewMessage::media).
+    pub fn media_url(mut self, media_url: impl Into<String>) -> Self {
+        self.media_url = Some(media_url.into());
+        self
+    }
+
+    /// Whatever the application wants to keep with the message: see [`NewChat::metadata`](crate::NewChat::metadata),
+    /// whose rules hold here too.
+    pub fn metadata(mut self, metadata: impl Serialize) -> Self {
+        self.metadata = Given::new(&metadata);
+        self
+    }
+
+    /// The sender's own name for the message, 1–128 characters, unique in its chat for good: sending a second message
+    /// under the same name answers the first. Without one, the call's `Idempotency-Key` is the name, a random UUID
+    /// unless the call has [its own](crate::Call::idempotency_key).
+    pub fn client_message_id(mut self, id: impl Into<String>) -> Self {
+        self.client_message_id = Some(id.into());
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.metadata.as_ref().map_or(Ok(()), Given::check)
+    }
+
+    /// The body of the request that carries this `Idempotency-Key`. The name follows from the key, so that a call that
+    /// is made again with its key is the same to the byte.
+    pub(crate) fn into_body(mut self, key: &str) -> Vec<u8> {
+        if self.client_message_id.is_none() && key.len() <= MAX_CLIENT_MESSAGE_ID {
+            self.client_message_id = Some(key.to_owned());
+        }
+        serde_json::to_vec(&self).expect("strings and checked metadata are JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_names_a_message_without_a_name_if_it_is_short_enough() {
+        let body = |message: NewMessage, key: &str| String::from_utf8(message.into_body(key)).unwrap();
+        let longest = "k".repeat(128);
+        assert_eq!(
+            body(NewMessage::new("c"), &longest),
+            format!(r#"{{"content":"c","client_message_id":"{longest}"}}"#)
+        );
+        assert_eq!(body(NewMessage::new("c"), &"k".repeat(129)), r#"{"content":"c"}"#);
+        assert_eq!(
+            body(NewMessage::new("c").client_message_id("own"), "k"),
+            r#"{"content":"c","client_message_id":"own"}"#
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Enums of words that a newer server may have more of.
+
+/// Makes such an enum, its conversions and, with the feature `utoipa`, its schema from one list of words.
+macro_rules! words {
+    (
+        $(#[$enum_doc:meta])*
+        pub enum $enum:ident {
+            $($(#[$doc:meta])* $name:ident = $word:literal,)+
+            ..
+            $(#[$other_doc:meta])*
+            Other,
+        }
+    ) => {
+        $(#[$enum_doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(from = "String", into = "String")]
+        #[non_exhaustive]
+        pub enum $enum {
+            $($(#[$doc])* $name,)+
+            $(#[$other_doc])*
+            Other(String),
+        }
+
+        impl $enum {
+            /// The words that have a name in this version.
+            #[cfg(any(test, feature = "utoipa"))]
+            pub(crate) const WORDS: &[&str] = &[$($word),+];
+
+            /// The word as the server wrote it.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$name => $word,)+
+                    Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<&str> for $enum {
+            fn from(word: &str) -> Self {
+                match word {
+                    $($word => Self::$name,)+
+                    _ => Self::Other(word.to_owned()),
+                }
+            }
+        }
+
+        impl From<String> for $enum {
+            fn from(word: String) -> Self {
+                match Self::from(word.as_str()) {
+                    Self::Other(_) => Self::Other(word),
+                    known => known,
+                }
+            }
+        }
+
+        impl From<$enum> for String {
+            fn from(value: $enum) -> Self {
+                match value {
+                    $enum::Other(word) => word,
+                    known => known.as_str().to_owned(),
+                }
+            }
+        }
+
+        impl std::str::FromStr for $enum {
+            type Err = std::convert::Infallible;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                Ok(Self::from(word))
+            }
+        }
+
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        #[cfg(feature = "utoipa")]
+        impl utoipa::PartialSchema for $enum {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                Self::described("").into()
+            }
+        }
+
+        #[cfg(feature = "utoipa")]
+        impl utoipa::ToSchema for $enum {}
+
+        #[cfg(feature = "utoipa")]
+        impl $enum {
+            /// For a member of a model: utoipa's `inline` would make one that is a string and an object.
+            pub(crate) fn described(description: &str) -> utoipa::openapi::schema::Object {
+                let mut schema = utoipa::openapi::schema::Object::with_type(utoipa::openapi::schema::Type::String);
+                schema.enum_values = Some(Self::WORDS.iter().map(|word| (*word).into()).collect());
+                schema.description = Some(description.to_owned()).filter(|text| !text.is_empty());
+                schema
+            }
+        }
+    };
+}
+
+pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use crate::{Code, Role, Status};
+
+    macro_rules! check {
+        ($enum:ident, $count:literal) => {
+            assert_eq!($enum::WORDS.len(), $count);
+            for word in $enum::WORDS {
+                let value: $enum = serde_json::from_value((*word).into()).unwrap();
+                assert!(!matches!(value, $enum::Other(_)), "{word}");
+                assert_eq!((value.as_str(), value.to_string().as_str()), (*word, *word));
+                assert_eq!(serde_json::to_value(&value).unwrap(), *word);
+                assert_eq!(word.parse(), Ok(value));
+            }
+            let unknown: $enum = serde_json::from_str("\"of a newer server\"").unwrap();
+            assert_eq!(unknown, $enum::Other("of a newer server".to_owned()));
+            assert_eq!(String::from(unknown), "of a newer server");
+        };
+    }
+
+    #[test]
+    fn every_known_word_has_a_name_and_every_word_comes_back_unchanged() {
+        check!(Code, 16);
+        check!(Status, 2);
+        check!(Role, 2);
+    }
+}

@@ -3,9 +3,10 @@
 //! | example | shows |
 //! |---|---|
 //! | `quickstart` | a first chat: connect, create, print |
+//! | `support_inbox` | a support desk: messages, lists as streams, filters, metadata, closing, deleting |
 //! | `embed_in_utoipa` | an application whose own `OpenAPI` document speaks of Parlor's `Chat` |
 //!
-//! Both talk to the server at `PARLOR_URL`, by default `http://localhost:8000`, with the key in `PARLOR_API_KEY`:
+//! All talk to the server at `PARLOR_URL`, by default `http://localhost:8000`, with the key in `PARLOR_API_KEY`:
 //!
 //! ```text
 //! PARLOR_API_KEY=… cargo run -p parlor-examples --example quickstart

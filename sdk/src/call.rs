@@ -205,6 +205,10 @@ impl<T> Call<T> {
         })
     }
 
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
+    }
+
     /// The value of a query parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.draft.as_ref().ok()?.query.get(name)

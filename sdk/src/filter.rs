@@ -74,6 +74,18 @@ impl ChatFilter {
     /// The server compares text: the string `"5"` is found under `5` too, and the number `1.0` is not found under `1`.
     /// What it cannot look for (an array or an object, a name with a colon) is reported when the list is read, as
     /// [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    ///
+    /// ```
+    /// # use parlor_sdk::{ChatFilter, Client, ErrorKind};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), parlor_sdk::Error> {
+    /// # let client = Client::new("http://localhost:8000", "your-tenant-api-key")?;
+    /// let floors = ChatFilter::new().metadata("floors", [1, 2]);
+    /// let error = client.chats().filter(floors).await.unwrap_err();
+    /// assert_eq!((error.kind(), error.attempts()), (ErrorKind::InvalidCall, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn metadata(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         self.metadata.push((name.into(), to_raw_value(&value).map_err(Arc::new)));
         self

@@ -1,5 +1,6 @@
 //! Lists, a page at a time.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
@@ -107,6 +108,23 @@ impl<T> List<T> {
     /// another process.
     ///
     /// Not together with an offset: that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::messages(&[1, 2], Some("c1")), server::messages(&[3], None)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
+    /// let first = client.list_messages(chat_id).limit(2).await?;
+    /// if let Some(cursor) = first.next_cursor {
+    ///     let second = client.list_messages(chat_id).limit(2).cursor(cursor).await?;
+    ///     assert_eq!(second.items[0].seq, 3);
+    /// }
+    /// # assert_eq!(server.requests().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cursor(self, cursor: impl Into<String>) -> Self {
         let call = self.call.amend_query(|query| {
             if query.get("offset").is_some() {
@@ -143,7 +161,7 @@ impl<T> List<T> {
         self.call.with_response().await
     }
 
-    fn with(self, name: &'static str, value: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    fn with(self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         let call = self.call.amend_query(|query| {
             query.set(name, value);
             Ok(())
@@ -181,6 +199,18 @@ impl List<Message> {
     /// How many messages to skip at the beginning: the first page is found by it, the pages after it by cursor.
     ///
     /// Not together with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    ///
+    /// ```
+    /// # use parlor_sdk::{Client, ErrorKind, uuid::Uuid};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), parlor_sdk::Error> {
+    /// # let client = Client::new("http://localhost:8000", "your-tenant-api-key")?;
+    /// # let (chat_id, cursor) = (Uuid::nil(), "c1");
+    /// let error = client.list_messages(chat_id).offset(50).cursor(cursor).await.unwrap_err();
+    /// assert_eq!((error.kind(), error.attempts()), (ErrorKind::InvalidCall, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn offset(self, offset: u64) -> Self {
         self.beginning_at(offset)
     }
@@ -234,7 +264,7 @@ impl<T: Send + 'static> List<T> {
 /// The page that `call` asks for, and the call for the next one.
 async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched<T>>, Error> {
     let Some(call) = call else { return Ok(None) };
-    let another = call.another();
+    let (operation, another) = (call.operation(), call.another());
     let cursor = call.parameter("cursor").map(str::to_owned);
     let page = match call.await {
         // The list of a user who has no chats any more: there were some when it was begun.
@@ -246,7 +276,7 @@ async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched
     }
     let next = page.next_cursor.clone().filter(|next| Some(next) != cursor.as_ref());
     let (Some(next), Some(another)) = (next, another) else {
-        return Err(Error::local_decode("the server says that the list goes on, but not where"));
+        return Err(nowhere_to_go().in_call(operation, 1, None, false));
     };
     let next = another.amend_query(|query| {
         query.remove("offset");
@@ -254,6 +284,10 @@ async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched
         Ok(())
     });
     Ok(Some((page, Some(next))))
+}
+
+fn nowhere_to_go() -> Error {
+    Error::decode("the server says that the list goes on, but not where")
 }
 
 type Fetched<T> = (Page<T>, Option<Call<Page<T>>>);

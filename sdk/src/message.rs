@@ -14,7 +14,25 @@ const MAX_CLIENT_MESSAGE_ID: usize = 128;
 
 /// A message of a chat.
 ///
-/// Fields that a newer server adds are skipped.
+/// Fields that a newer server adds are skipped. A message for a test is read from JSON:
+///
+/// ```
+/// let message: parlor_sdk::Message = serde_json::from_value(serde_json::json!({
+///     "id": "018d0c8f-1b20-7c3e-9f10-5a6b7c8d9e0f",
+///     "content": "My printer is on fire.",
+///     "sender_role": "user",
+///     "media_type": null,
+///     "media_url": null,
+///     "created_at": "2024-01-15T10:31:00Z",
+///     "metadata": {"mood": "worried"},
+///     "seq": 1,
+///     "client_message_id": null,
+///     "sender_id": "user123"
+/// }))?;
+/// assert_eq!(message.sender_role, parlor_sdk::Role::User);
+/// assert_eq!(message.metadata.get("mood").unwrap(), "worried");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(description = "A message of a chat."))]
 #[non_exhaustive]
@@ -205,7 +223,25 @@ impl NewMessage {
 
     /// The sender's own name for the message, 1–128 characters, unique in its chat for good: sending a second message
     /// under the same name answers the first. Without one, the call's `Idempotency-Key` is the name, a random UUID
-    /// unless the call has [its own](crate::Call::idempotency_key).
+    /// unless the call has [its own](crate::Call::idempotency_key). A key of more than 128 characters is none.
+    ///
+    /// ```
+    /// # use parlor_sdk::NewMessage;
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::stored(1), server::stored(1)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
+    /// // What the application knows the message by: it can be sent again after a crash, a year later too.
+    /// let message = NewMessage::new("Your order has been shipped.").client_message_id("order-42-shipped");
+    /// let first = client.send_message(chat_id, message.clone()).await?;
+    /// let again = client.send_message(chat_id, message).await?;
+    /// assert_eq!(again.id, first.id);
+    /// # assert!(server.requests()[1].body.contains("order-42-shipped"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn client_message_id(mut self, id: impl Into<String>) -> Self {
         self.client_message_id = Some(id.into());
         self

@@ -143,6 +143,20 @@ fn key_and_idempotency_key_are_sent_where_the_document_expects_them() {
     }
 }
 
+/// An id of a chat is a UUID in the SDK; every other part of a path is text, which can hold anything.
+#[test]
+fn the_parts_of_a_path_are_what_the_document_says() {
+    let document = document();
+    for operation in OPERATIONS {
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
+        for (name, schema) in parameters_of(described, "path") {
+            assert!(operation.path().contains(&format!("{{{name}}}")), "{} {name}", operation.id());
+            let format = if name == "chat_id" { json!("uuid") } else { Value::Null };
+            assert_eq!((&schema["type"], &schema["format"]), (&json!("string"), &format), "{} {name}", operation.id());
+        }
+    }
+}
+
 type Change = fn(&mut Value);
 
 /// The comparison would be worth nothing if it overlooked something.

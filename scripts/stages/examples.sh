@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every example creates a chat on a real server, and says what is wrong when it cannot.
+# Every example does its work on a real server, and says what is wrong when it cannot.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -10,21 +10,36 @@ created=0
 check() {
     local name=$1
     shift
-    step "$name: $*"
-    PARLOR_API_KEY=$server_key timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err" || failed "does not create a chat"
+    succeeds "$name" "$@"
     python3 scripts/check_example.py "$name" "$temp/out" "$temp/err"
     created=$((created + 1))
-
-    if PARLOR_API_KEY=$(throw_away_key) timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err"; then
-        failed "succeeds with a wrong key"
-    fi
-    grep -qi unauthorized "$temp/out" "$temp/err" || failed "does not show the problem when the key is wrong"
+    refused_with_wrong_key "$@"
 }
 
 # check_with_and_without_key NAME COMMAND...: without a key, the example also says which variable is to be set.
 check_with_and_without_key() {
     check "$@"
     shift
+    refused_without_key "$@"
+}
+
+# succeeds NAME COMMAND...: keeps the command's output in `$temp/out` and `$temp/err`.
+succeeds() {
+    local name=$1
+    shift
+    step "$name: $*"
+    PARLOR_API_KEY=$server_key timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err" ||
+        failed "fails with the right key"
+}
+
+refused_with_wrong_key() {
+    if PARLOR_API_KEY=$(throw_away_key) timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err"; then
+        failed "succeeds with a wrong key"
+    fi
+    grep -qi unauthorized "$temp/out" "$temp/err" || failed "does not show the problem when the key is wrong"
+}
+
+refused_without_key() {
     if env -u PARLOR_API_KEY timeout --foreground 60 "$@" >"$temp/out" 2>"$temp/err"; then
         failed "succeeds without a key"
     fi
@@ -34,6 +49,20 @@ check_with_and_without_key() {
 failed() {
     cat "$temp/out" "$temp/err" >&2
     fail "The example $1; its output is above."
+}
+
+# answered OPERATION STATUS: how often the server has answered so.
+answered() {
+    local requests
+    requests=$(curl --silent --show-error --fail "$server_url/metrics" |
+        sed -n "s/^parlor_http_requests_total{operation=\"$1\",status=\"$2\"} //p")
+    echo "${requests:-0}"
+}
+
+# The ids of all chats of the tenant, a line each.
+chats() {
+    curl --silent --show-error --fail --header "X-API-Key: $server_key" "$server_url/api/v1/chats/?limit=100" |
+        python3 -c 'import json, sys; print(*(chat["id"] for chat in json.load(sys.stdin)["chats"]), sep="\n")'
 }
 
 need_curl
@@ -52,7 +81,19 @@ check_with_and_without_key quickstart cargo run -q -p parlor-examples --example 
 check embed_in_utoipa cargo run -q -p parlor-examples --example embed_in_utoipa
 
 step "the server counted the same number of chats"
-curl --silent --show-error --fail "$server_url/metrics" | tee "$temp/metrics" |
-    grep '^parlor_http_requests_total{operation="create_chat"'
-grep -qx "parlor_http_requests_total{operation=\"create_chat\",status=\"201\"} $created" "$temp/metrics" ||
-    fail "The server did not create the $created chats that the examples printed."
+counted=$(answered create_chat 201)
+((counted == created)) || fail "The server created $counted chats, the examples printed $created."
+echo "$counted chats"
+
+# This one deletes what it has created.
+support_inbox=(cargo run -q -p parlor-examples --example support_inbox)
+before=$(chats)
+succeeds support_inbox "${support_inbox[@]}"
+cat "$temp/out"
+[[ $(tail -n 1 "$temp/out") == "done" ]] || failed "does not end with the line 'done'"
+opened=$(($(answered create_chat 201) - created))
+((opened > 0)) || failed "has created no chat"
+[[ $(chats) == "$before" ]] || failed "has left chats behind"
+echo "created $opened chats and left none behind"
+refused_with_wrong_key "${support_inbox[@]}"
+refused_without_key "${support_inbox[@]}"

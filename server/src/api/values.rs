@@ -24,22 +24,6 @@ use crate::{
     },
 };
 
-impl FromMember for UserId {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(text(json)?)
-    }
-}
-
-impl FromParameter for UserId {
-    fn schema() -> MetaSchema {
-        user_id_schema()
-    }
-
-    fn from_parameter(text: &str) -> Result<Self, Violation> {
-        Self::new(text.to_owned())
-    }
-}
-
 impl FromPath for UserId {
     const NOT_FOUND: Code = Code::UserNotFound;
 }
@@ -63,39 +47,9 @@ impl FromPath for ChatId {
     const NOT_FOUND: Code = Code::ChatNotFound;
 }
 
-impl FromMember for Title {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(&text(json)?)
-    }
-}
-
 impl FromMember for MetadataPatch {
     fn from_member(json: &RawValue) -> Result<Self, Violation> {
         Self::new(json)
-    }
-}
-
-impl FromMember for Content {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(text(json)?)
-    }
-}
-
-impl FromMember for ClientMessageId {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(text(json)?)
-    }
-}
-
-impl FromMember for MediaType {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(text(json)?)
-    }
-}
-
-impl FromMember for MediaUrl {
-    fn from_member(json: &RawValue) -> Result<Self, Violation> {
-        Self::new(text(json)?)
     }
 }
 
@@ -158,14 +112,6 @@ fn text_schema(min: usize, max: usize, pattern: &str) -> MetaSchema {
         pattern: Some(pattern.to_owned()),
         ..MetaSchema::new("string")
     }
-}
-
-fn user_id_schema() -> MetaSchema {
-    text_schema(UserId::MIN_CHARS, UserId::MAX_CHARS, UserId::PATTERN)
-}
-
-fn title_schema() -> MetaSchema {
-    text_schema(Title::MIN_CHARS, Title::MAX_CHARS, Title::PATTERN)
 }
 
 fn metadata_schema() -> MetaSchema {
@@ -240,38 +186,36 @@ impl FromMember for Timestamp {
 }
 
 describe!(Timestamp, Self::schema(), |json| Self::from_member(&json), |value| serde_json::to_value(value).ok());
-describe!(UserId, user_id_schema(), |json| Self::from_member(&json), |value| Some(value.as_str().into()));
-describe!(Title, title_schema(), |json| Self::from_member(&json), |value| Some(value.as_str().into()));
 describe!(Metadata, metadata_schema(), |json| Self::from_member(&json), |value| {
     serde_json::from_str(value.as_json()).ok()
 });
 describe!(MetadataPatch, metadata_schema(), |json| Self::from_member(&json), |value| {
     serde_json::from_str(value.as_json()).ok()
 });
-describe!(
-    Content,
-    text_schema(Content::MIN_CHARS, Content::MAX_CHARS, Content::PATTERN),
-    |json| Self::from_member(&json),
-    |value| Some(value.as_str().into())
-);
-describe!(
-    ClientMessageId,
-    text_schema(ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS, UserId::PATTERN),
-    |json| Self::from_member(&json),
-    |value| Some(value.as_str().into())
-);
-describe!(
-    MediaType,
-    text_schema(MediaType::MIN_CHARS, MediaType::MAX_CHARS, MediaType::PATTERN),
-    |json| Self::from_member(&json),
-    |value| Some(value.as_str().into())
-);
-describe!(
-    MediaUrl,
-    text_schema(MediaUrl::MIN_CHARS, MediaUrl::MAX_CHARS, MediaUrl::PATTERN),
-    |json| Self::from_member(&json),
-    |value| Some(value.as_str().into())
-);
+/// A value that is checked text, with the bounds that its type has.
+macro_rules! describe_text {
+    ($($type:ty),+) => {
+        $(impl FromParameter for $type {
+            fn schema() -> MetaSchema {
+                text_schema(<$type>::MIN_CHARS, <$type>::MAX_CHARS, <$type>::PATTERN)
+            }
+
+            fn from_parameter(text: &str) -> Result<Self, Violation> {
+                Self::new(text.to_owned())
+            }
+        }
+
+        impl FromMember for $type {
+            fn from_member(json: &RawValue) -> Result<Self, Violation> {
+                Self::new(text(json)?)
+            }
+        }
+
+        describe!($type, <$type>::schema(), |json| Self::from_member(&json), |value| Some(value.as_str().into()));)+
+    };
+}
+
+describe_text!(UserId, Title, Content, ClientMessageId, MediaType, MediaUrl);
 
 /// A value that is one of a few words.
 macro_rules! describe_words {

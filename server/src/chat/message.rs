@@ -88,16 +88,6 @@ impl Content {
         }
         Ok(Self(text))
     }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// What is said, as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// The sender's name for a message, unique in its chat: 1–128 characters, no control characters.
@@ -110,21 +100,13 @@ impl ClientMessageId {
     pub const MIN_CHARS: usize = 1;
     /// Characters at most.
     pub const MAX_CHARS: usize = 128;
+    /// The rule as a regular expression.
+    pub const PATTERN: &str = UserId::PATTERN;
 
     /// Takes `text` if it keeps the rules.
     pub fn new(text: String) -> Result<Self, Violation> {
         check_text(&text, Self::MIN_CHARS, Self::MAX_CHARS)?;
         Ok(Self(text))
-    }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -154,16 +136,6 @@ impl MediaType {
             Err(Violation::new("must be a media type such as image/png"))
         }
     }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The type as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Where something to be seen or heard is: an absolute `http` or `https` URL of visible ASCII, at most 2,048 characters.
@@ -191,14 +163,6 @@ impl MediaUrl {
             Err(Violation::new(format!("must be an http or https URL of at most {} characters", Self::MAX_CHARS)))
         }
     }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The URL as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
+
+checked_text!(Content, ClientMessageId, MediaType, MediaUrl);

@@ -1,5 +1,22 @@
 //! The domain: what a chat is and what can be done with one. Knows no HTTP and no SQL.
 
+/// What all values that are checked text have in common.
+macro_rules! checked_text {
+    ($($type:ident),+) => {
+        $(impl $type {
+            /// Takes back what was stored.
+            pub(crate) fn stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The value as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        })+
+    };
+}
+
 mod chats;
 mod idempotency;
 mod merge_patch;

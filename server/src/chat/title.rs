@@ -18,10 +18,10 @@ impl Title {
     pub const PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
 
     /// Takes `text` without the white space at its ends, if it keeps the rules.
-    pub fn new(text: &str) -> Result<Self, Violation> {
+    pub fn new(text: impl AsRef<str>) -> Result<Self, Violation> {
         // Before trimming, which would hide a line feed at the end.
-        check_control(text)?;
-        let text = text.trim();
+        check_control(text.as_ref())?;
+        let text = text.as_ref().trim();
         check_text(text, Self::MIN_CHARS, Self::MAX_CHARS)?;
         Ok(Self(text.to_owned()))
     }
@@ -30,17 +30,9 @@ impl Title {
     pub fn generate(created_at: DateTime<Utc>) -> Self {
         Self(created_at.format("Chat of %-d %b %Y, %H:%M").to_string())
     }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The title as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
+
+checked_text!(Title);
 
 #[cfg(test)]
 mod tests {
@@ -59,8 +51,8 @@ mod tests {
     #[test]
     fn length_counts_after_trimming() {
         let full = "é".repeat(Title::MAX_CHARS);
-        assert_eq!(Title::new(&format!("   {full} ")).unwrap().as_str(), full);
-        assert!(Title::new(&format!("{full}x")).is_err());
+        assert_eq!(Title::new(format!("   {full} ")).unwrap().as_str(), full);
+        assert!(Title::new(format!("{full}x")).is_err());
         assert_eq!(Title::new(" \u{a0} ").unwrap_err().detail, "must not be empty");
         assert_eq!(Title::new("a\n").unwrap_err().detail, "must not contain control characters");
     }

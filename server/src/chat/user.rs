@@ -22,14 +22,6 @@ impl UserId {
         check_text(&text, Self::MIN_CHARS, Self::MAX_CHARS)?;
         Ok(Self(text))
     }
-
-    /// Takes back what was stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The identifier as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
+
+checked_text!(UserId);

@@ -40,8 +40,7 @@ impl TenantScope<'_> {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn get_chat(&self, id: Uuid) -> Result<Option<Chat>> {
-        let row = self.chats().filter(chat::Column::Id.eq(id)).one(&self.store.read).await.map_err(fault)?;
-        row.map(chat_of).transpose()
+        self.store.reader.get_chat(self.tenant, id).await
     }
 
     /// Whether the tenant knows `user`.

@@ -20,6 +20,8 @@ mod migration;
 mod open;
 #[cfg(test)]
 mod plans;
+mod reader;
+mod rows;
 mod tenants;
 mod writer;
 
@@ -44,6 +46,7 @@ pub struct Store {
     read: DatabaseConnection,
     /// For statements that write. On SQLite a pool of one, since SQLite has one writer at a time.
     write: DatabaseConnection,
+    reader: reader::Reader,
     writer: writer::Writer,
 }
 

@@ -9,7 +9,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait as _;
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-use super::{Store, WriterLimits, failure::fault, migration::Migrator, writer::Writer};
+use super::{Store, WriterLimits, failure::fault, migration::Migrator, reader::Reader, writer::Writer};
 use crate::{
     clock::Moments,
     error::{Error, Result},
@@ -90,7 +90,8 @@ impl Store {
         };
         migrate(&write).await.map_err(fault)?;
         let writer = Writer::start(write.clone(), moments, limits, metrics);
-        Ok(Self { read, write, writer })
+        let reader = Reader::start(read.clone());
+        Ok(Self { read, write, reader, writer })
     }
 }
 

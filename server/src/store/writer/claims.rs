@@ -11,10 +11,13 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, EntityTrait as _
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::rows::{Column, Rows};
 use crate::{
     chat::{Idempotency, IdempotencyKey},
-    store::{entity::idempotency_record, to_micros},
+    store::{
+        entity::idempotency_record,
+        rows::{Column, Rows},
+        to_micros,
+    },
     tenant::TenantId,
 };
 

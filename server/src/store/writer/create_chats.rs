@@ -2,16 +2,16 @@
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr};
 
-use super::{
-    claims::Answers,
-    request::CreateChat,
-    rows::{Column, Rows},
-    users::Users,
-};
+use super::{claims::Answers, request::CreateChat, users::Users};
 use crate::{
     chat::{Chat, Created},
     error::Result,
-    store::{chats::status_code, labels, to_micros},
+    store::{
+        chats::status_code,
+        labels,
+        rows::{Column, Rows},
+        to_micros,
+    },
 };
 
 /// Stores the chats and their labels; `answers` gets what is kept of them for repetitions.

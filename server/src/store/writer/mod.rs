@@ -11,7 +11,6 @@
 mod claims;
 mod create_chats;
 mod request;
-mod rows;
 mod send_messages;
 mod users;
 

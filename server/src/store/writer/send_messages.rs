@@ -8,12 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _};
 use uuid::Uuid;
 
-use super::{
-    claims::Answers,
-    request::SendMessage,
-    rows::{Column, Rows},
-    users::Users,
-};
+use super::{claims::Answers, request::SendMessage, users::Users};
 use crate::{
     chat::{Chat, ClientMessageId, Created, MediaType, MediaUrl, Message, Role, Status, UserId},
     clock::Moments,
@@ -22,6 +17,7 @@ use crate::{
         chats::chat_of,
         entity::{chat, message},
         messages::{message_of, role_code},
+        rows::{Column, Rows},
         to_micros,
     },
     tenant::TenantId,

@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr};
 
-use super::rows::{Column, Rows};
-use crate::{chat::UserId, store::to_micros, tenant::TenantId};
+use crate::{
+    chat::UserId,
+    store::{
+        rows::{Column, Rows},
+        to_micros,
+    },
+    tenant::TenantId,
+};
 
 /// Users and when they were first seen. Sorted, so that two nodes which write the same ones wait for each other instead
 /// of deadlocking.

@@ -26,9 +26,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Whether this is a refusal with that code.
+    /// Whether this is a problem with that code.
     pub(crate) fn says(&self, code: &Code) -> bool {
-        !self.status.is_success() && problem(self).is_some_and(|problem| problem.code == *code)
+        problem(self).is_some_and(|problem| problem.code == *code)
     }
 
     /// For an error about an answer that has no problem document.

@@ -60,6 +60,8 @@ async fn a_missing_key_is_told_from_a_wrong_one() {
     assert_eq!(missing, "The header X-API-Key is missing.");
     let wrong = detail(anybody.key("somebody-else-s-key").create_chat(&request, 401).await.json());
     assert_eq!(wrong, "The API key is unknown, expired or revoked.");
+    let twice = server.client().header("X-API-Key", KEY);
+    assert_eq!(detail(twice.create_chat(&request, 401).await.json()), "The header X-API-Key must be given once.");
     server.stop().await;
 }
 

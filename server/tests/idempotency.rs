@@ -168,6 +168,10 @@ async fn a_malformed_key_is_named_as_a_header() {
     let twice = server.client().header("Idempotency-Key", "a").header("Idempotency-Key", "b");
     let answer = twice.create_chat(&request(), 400).await;
     assert_eq!(answer.errors(), [("/header/Idempotency-Key".to_owned(), "must be given once".to_owned())]);
+    // What is wrong with the body is named beside it.
+    let both = server.client().header("Idempotency-Key", "a b").create_chat(&json!({ "x": 1 }), 400).await;
+    let pointers: Vec<String> = both.errors().into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(pointers, ["/header/Idempotency-Key", "/user_id", "/x"]);
     for good in ["k", "!", &"~".repeat(255)] {
         create(server.client(), good).await;
     }

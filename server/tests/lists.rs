@@ -165,6 +165,10 @@ async fn filters_hold_together() {
     select(&[("created_before", at(3))], &[0, 1, 2]).await;
     select(&[("created_after", at(2)), ("created_before", at(5))], &[3, 4]).await;
     select(&[("created_after", "2024-01-15T12:30:00.003003+02:00"), ("created_before", at(5))], &[3, 4]).await;
+    // A bound may be finer than what is stored.
+    let nanosecond_later = at(3).replace('Z', "001Z");
+    select(&[("created_before", &nanosecond_later)], &[0, 1, 2, 3]).await;
+    select(&[("created_after", &nanosecond_later), ("created_before", at(6))], &[4, 5]).await;
     select(&[("metadata", "department:technical")], &[0, 2, 4, 6, 8, 10]).await;
     select(&[("metadata", "level:1")], &[1, 4, 7, 10]).await;
     select(&[("metadata", "urgent:true")], &[0, 4, 8]).await;

@@ -121,6 +121,10 @@ async fn a_message_sent_again_is_the_one_that_is_stored() {
             (first.body.as_slice(), Some("true"))
         );
     }
+    // A key that came with such a repetition belongs to it.
+    let late = client.clone().header("Idempotency-Key", "late");
+    assert_eq!(late.send_message(&id, &named, 201).await.body, first.body);
+    assert_eq!(late.send_message(&id, &json!({ "content": "new" }), 422).await.problem(), "idempotency_key_reused");
     // By its key.
     let keyed = client.clone().header("Idempotency-Key", "k");
     let second = keyed.send_message(&id, &json!({ "content": "twice" }), 201).await;

@@ -57,8 +57,8 @@ impl ChatsApi {
         key: IdempotencyHeader,
         body: JsonBody<CreateChatRequest>,
     ) -> Result<Created<Chat>, Failure<CreateChat>> {
-        let idempotency = key.over(CreateChat::ID, &body);
-        let created = chats.create_chat(caller.tenant, body.into_value().into(), idempotency).await?;
+        let (idempotency, body) = key.over(CreateChat::ID, body)?;
+        let created = chats.create_chat(caller.tenant, body.into(), idempotency).await?;
         let location = format!("/api/v1/chats/{}", created.resource.id);
         Ok(Created::new(created.resource.into(), created.replayed).at(location))
     }
@@ -142,8 +142,7 @@ impl ChatsApi {
         id: Path<ChatId>,
         body: JsonBody<UpdateChatRequest>,
     ) -> Result<Json<ChatDetails>, Failure<UpdateChat>> {
-        let patch = body.into_value().into();
-        Ok(Json(chats.update_chat(caller.tenant, id.0.0, patch).await?.into()))
+        Ok(Json(chats.update_chat(caller.tenant, id.0.0, body.value()?.into()).await?.into()))
     }
 
     /// Delete Chat
@@ -353,7 +352,8 @@ struct CreateChatRequest {
     #[oai(nullable)]
     title: Option<Title>,
     /// Optional metadata object to store additional information about the chat: any JSON, at most 16 KiB without white
-    /// space and 32 levels deep. Comes back as it was sent, every digit of a number included.
+    /// space and 32 levels deep, with no member given twice and no number beyond a double. Comes back as it was sent,
+    /// every digit of a number included.
     #[oai(nullable)]
     metadata: Option<Metadata>,
 }

@@ -85,8 +85,8 @@ impl MessagesApi {
         key: IdempotencyHeader,
         body: JsonBody<SendMessageRequest>,
     ) -> Result<Created<Message>, Failure<SendMessage>> {
-        let idempotency = key.over(&format!("{} {}", SendMessage::ID, chat.0.0), &body);
-        let sent = messages.send_message(caller.tenant, chat.0.0, body.into_value().into(), idempotency).await?;
+        let (idempotency, body) = key.over(&format!("{} {}", SendMessage::ID, chat.0.0), body)?;
+        let sent = messages.send_message(caller.tenant, chat.0.0, body.into(), idempotency).await?;
         Ok(Created::new(sent.resource.into(), sent.replayed))
     }
 }

@@ -29,8 +29,13 @@ pub(crate) struct Caller {
 
 impl Caller {
     async fn authenticate(request: &Request) -> std::result::Result<Self, Problem> {
-        let Some(key) = request.headers().get(HEADER) else {
-            return Err(Problem::detailed(Code::Unauthorized, "The header X-API-Key is missing."));
+        let mut keys = request.headers().get_all(HEADER).iter();
+        let key = match (keys.next(), keys.next()) {
+            (Some(key), None) => key,
+            (None, _) => return Err(Problem::detailed(Code::Unauthorized, "The header X-API-Key is missing.")),
+            (Some(_), Some(_)) => {
+                return Err(Problem::detailed(Code::Unauthorized, "The header X-API-Key must be given once."));
+            }
         };
         let key = ApiKey::presented(key.as_bytes()).ok_or_else(|| Problem::new(Code::Unauthorized))?;
         let authenticator = request

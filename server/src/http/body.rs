@@ -54,10 +54,10 @@ pub(crate) fn text(json: &RawValue) -> std::result::Result<String, Violation> {
     serde_json::from_str(json.get()).map_err(|_| Violation::new("must be Unicode text"))
 }
 
-/// A request body as a handler takes it: the value, and the bytes it was read from.
+/// A request body as a handler takes it: the value or what is wrong with it, and the bytes it was read from.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T> {
-    value: T,
+    value: std::result::Result<T, Vec<FieldError>>,
     bytes: Bytes,
 }
 
@@ -67,8 +67,21 @@ impl<T> JsonBody<T> {
         &self.bytes
     }
 
-    pub(crate) fn into_value(self) -> T {
-        self.value
+    /// The value, or everything that is wrong: with the request's headers, as the caller found, and with the body.
+    pub(crate) fn value_after(self, mut errors: Vec<FieldError>) -> std::result::Result<T, Problem> {
+        match self.value {
+            Ok(value) if errors.is_empty() => Ok(value),
+            Ok(_) => Err(Problem::invalid(errors)),
+            Err(more) => {
+                errors.extend(more);
+                Err(Problem::invalid(errors))
+            }
+        }
+    }
+
+    /// The value, or everything that is wrong with it.
+    pub(crate) fn value(self) -> std::result::Result<T, Problem> {
+        self.value_after(Vec::new())
     }
 }
 
@@ -77,8 +90,7 @@ impl<T: FromMembers> JsonBody<T> {
         check_media_type(request)?;
         let limit = request.data::<Limits>().map_or(0, |limits| limits.body_bytes);
         let bytes = read_bytes(request, body, limit).await?;
-        let value = parse(&bytes).map_err(Problem::invalid)?;
-        Ok(Self { value, bytes })
+        Ok(Self { value: parse(&bytes), bytes })
     }
 }
 

@@ -15,22 +15,32 @@ use crate::chat::{Fingerprint, Idempotency, IdempotencyKey, Violation};
 /// The header's name.
 const HEADER: &str = "Idempotency-Key";
 
-/// The header as an optional parameter of a handler.
+/// The header as an optional parameter of a handler: its key, if it has one, or what is wrong with it.
 #[derive(Debug)]
-pub(crate) struct IdempotencyHeader(Option<IdempotencyKey>);
+pub(crate) struct IdempotencyHeader(std::result::Result<Option<IdempotencyKey>, Violation>);
 
 impl IdempotencyHeader {
-    /// The request's identity, when it has a key.
-    pub(crate) fn over<T>(self, operation: &str, body: &JsonBody<T>) -> Option<Idempotency> {
-        let fingerprint = |key| Idempotency { key, fingerprint: Fingerprint::of(operation, body.bytes()) };
-        self.0.map(fingerprint)
+    /// The request's identity when it has a key, and its body; or everything that is wrong with either.
+    pub(crate) fn over<T>(
+        self,
+        operation: &str,
+        body: JsonBody<T>,
+    ) -> std::result::Result<(Option<Idempotency>, T), Problem> {
+        let fingerprint = Fingerprint::of(operation, body.bytes());
+        match self.0 {
+            Ok(key) => Ok((key.map(|key| Idempotency { key, fingerprint }), body.value()?)),
+            Err(violation) => {
+                let errors = vec![FieldError::at("/header/Idempotency-Key", violation)];
+                body.value_after(errors).map(|value| (None, value))
+            }
+        }
     }
 
-    fn parse(request: &Request) -> std::result::Result<Self, Violation> {
+    fn parse(request: &Request) -> std::result::Result<Option<IdempotencyKey>, Violation> {
         let mut values = request.headers().get_all(HEADER).iter();
         match (values.next(), values.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(value), None) => IdempotencyKey::new(value.as_bytes()).map(|key| Self(Some(key))),
+            (None, _) => Ok(None),
+            (Some(value), None) => IdempotencyKey::new(value.as_bytes()).map(Some),
             (Some(_), Some(_)) => Err(Violation::new("must be given once")),
         }
     }
@@ -56,7 +66,6 @@ impl<'a> ApiExtractor<'a> for IdempotencyHeader {
     }
 
     async fn from_request(request: &'a Request, _: &mut RequestBody, _: ExtractParamOptions<String>) -> Result<Self> {
-        let parsed = Self::parse(request);
-        Ok(parsed.map_err(|violation| Problem::invalid(vec![FieldError::at("/header/Idempotency-Key", violation)]))?)
+        Ok(Self(Self::parse(request)))
     }
 }

@@ -162,12 +162,11 @@ impl Problem {
     /// What a framework's error means. Its own text names Rust types, so it goes to the log at most.
     pub(crate) fn of_framework(error: &poem::Error) -> Self {
         match error.status() {
-            StatusCode::NOT_FOUND => Self::new(Code::NotFound),
             StatusCode::UNAUTHORIZED => Self::new(Code::Unauthorized),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(Code::UnsupportedMediaType),
-            // What is left to the framework to refuse: a path whose percent-encoding is not UTF-8.
-            status if status.is_client_error() => Self::invalid(vec![FieldError::new("/path", "is not UTF-8")]),
+            // What is left to the framework to refuse: a path whose percent-encoding is not UTF-8. It names nothing.
+            status if status.is_client_error() => Self::new(Code::NotFound),
             _ => Self::because(Code::Internal, Cause::new(error.to_string())),
         }
     }
@@ -238,6 +237,8 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
         tracing::error!(request_id = request_id.as_str(), code = problem.code.as_str(), %cause, "request failed");
     }
     let document = problem.document(request_id);
+    // The framework's own status may have been another.
+    response.set_status(problem.code.status());
     response.set_body(serde_json::to_vec(&document).expect("a problem is JSON"));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

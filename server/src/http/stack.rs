@@ -77,7 +77,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             operation,
             method = method.as_str(),
             status = response.status().as_u16(),
-            duration_ms = duration.as_secs_f64() * 1e3,
+            duration_ms = f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3,
             "answered"
         );
         Ok(response)

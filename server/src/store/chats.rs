@@ -181,7 +181,7 @@ impl TenantScope<'_> {
         let (user_id, status) = if filter.metadata.is_empty() || !self.store.is_sqlite() {
             (user_id, status)
         } else {
-            (user_id.binary(BinOper::Custom("||".into()), ""), status.add(0))
+            (user_id.binary(BinOper::Custom("||"), ""), status.add(0))
         };
         let chats = chats
             .apply_if(filter.user_id.as_ref(), |chats, user| chats.filter(user_id.eq(user.as_str())))
@@ -193,7 +193,7 @@ impl TenantScope<'_> {
             .apply_if(filter.created_before, |chats, before| {
                 chats
                     .filter(id.clone().lt(first_id_of(before + Duration::milliseconds(1))))
-                    .filter(chat::Column::CreatedAt.lt(to_micros(before)))
+                    .filter(chat::Column::CreatedAt.lt(to_micros_up(before)))
             });
         (chats, id)
     }
@@ -223,6 +223,11 @@ pub(super) fn windowed(chats: Select<chat::Entity>, id: Expr, window: Window<Cha
         Order::Desc => chats.order_by_desc(id),
     };
     chats.limit(u64::from(window.limit) + 1)
+}
+
+/// The first whole microsecond that is not before `moment`.
+fn to_micros_up(moment: DateTime<Utc>) -> i64 {
+    to_micros(moment) + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000))
 }
 
 pub(super) fn by_id() -> Expr {

@@ -124,8 +124,9 @@ impl Tenant {
         let named = |message: &&Value| {
             request.get("client_message_id").is_some_and(|name| message["client_message_id"] == *name)
         };
-        if let Some(stored) = chat.messages.iter().find(named) {
-            return Ok(Expected::replayed(stored.clone()));
+        if let Some(stored) = chat.messages.iter().find(named).cloned() {
+            self.keep(key, whole, &stored, chat_id);
+            return Ok(Expected::replayed(stored));
         }
         if chat.details["status"] == "closed" {
             return Err((409, "chat_closed"));

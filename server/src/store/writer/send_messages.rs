@@ -87,6 +87,7 @@ impl Sending {
         let new = &request.input.message;
         let repetition = new.client_message_id.as_ref().map(|id| (chat.id, id.as_str().to_owned()));
         if let Some(stored) = repetition.as_ref().and_then(|repetition| self.repeated.get(repetition)) {
+            answers.keep(request.tenant, request.idempotency.as_ref(), chat.id, stored)?;
             return Ok(Ok(Created { resource: stored.clone(), replayed: true }));
         }
         if chat.status == Status::Closed {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlor_sdk::{ErrorKind, NewChat};
+use parlor_sdk::{ChatFilter, ChatPatch, ErrorKind, NewChat, NewMessage, Order, Role, Status};
 use parlor_server::{clock::SystemClock, config::Limits};
 use serde_json::json;
 
@@ -27,6 +27,73 @@ async fn a_chat_is_created_and_comes_back_typed() {
     assert_eq!(chat.created_at, chat.updated_at);
     assert_eq!(chat.last_message_at, None);
     assert_eq!(chat.id.get_version_num(), 7);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_is_talked_in_read_changed_and_deleted() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let sdk = client(&server, KEY);
+    let big = r#"{"n":123456789012345678901234567890,"department":"technical"}"#;
+    let metadata = serde_json::value::RawValue::from_string(big.to_owned()).unwrap();
+    let chat = sdk.create_chat(NewChat::new("Zoë / 1").metadata(metadata)).await.unwrap();
+    assert_eq!(chat.config.metadata.as_str(), big);
+    for n in 1..=7 {
+        let sent = sdk.send_message(chat.id, NewMessage::new(format!("message {n}"))).await.unwrap();
+        assert_eq!(sent.seq, n);
+        assert!(sent.client_message_id.is_some(), "one is made when none is given");
+    }
+    let named = || NewMessage::new("once").role(Role::Assistant).client_message_id("m1");
+    let first = sdk.send_message(chat.id, named()).await.unwrap();
+    assert_eq!(sdk.send_message(chat.id, named()).await.unwrap().id, first.id);
+
+    let mut backwards = sdk.list_messages(chat.id).order(Order::Desc).limit(3).after_seq(2).items();
+    let mut seqs = Vec::new();
+    while let Some(message) = backwards.next().await {
+        seqs.push(message.unwrap().seq);
+    }
+    assert_eq!(seqs, [8, 7, 6, 5, 4, 3]);
+    let page = sdk.list_messages(chat.id).limit(2).offset(4).await.unwrap();
+    assert_eq!((page.total, page.items.len(), page.has_more), (Some(8), 2, true));
+
+    let closed = sdk.update_chat(chat.id, ChatPatch::new().metadata(json!({ "n": null })).close()).await.unwrap();
+    assert_eq!((&closed.status, closed.config.metadata.as_str()), (&Status::Closed, r#"{"department":"technical"}"#));
+    let refused = sdk.send_message(chat.id, NewMessage::new("late")).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().as_str(), "chat_closed");
+    assert_eq!(sdk.get_chat(chat.id).await.unwrap().message_count, 8);
+    assert_eq!(sdk.list_user_chats("Zoë / 1").await.unwrap().items[0].id, chat.id);
+
+    sdk.delete_chat(chat.id).force().await.unwrap();
+    let gone = sdk.get_chat(chat.id).await.unwrap_err();
+    assert_eq!((gone.status().unwrap().as_u16(), gone.code().unwrap().as_str()), (404, "chat_not_found"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_filtered_stream_skips_and_repeats_nothing_while_chats_come_and_go() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let sdk = client(&server, KEY);
+    let mut expected = Vec::new();
+    for n in 0..25 {
+        let department = if n % 2 == 0 { "technical" } else { "sales" };
+        let new = NewChat::new("u").metadata(json!({ "department": department, "n": n }));
+        let chat = sdk.create_chat(new).await.unwrap();
+        if n % 2 == 0 {
+            expected.push(chat.id);
+        }
+    }
+    let filter = ChatFilter::new().status(Status::Active).metadata("department", "technical");
+    let mut stream = sdk.chats().filter(filter).order(Order::Asc).limit(4).items();
+    let mut read = Vec::new();
+    while let Some(chat) = stream.next().await {
+        let chat = chat.unwrap();
+        sdk.delete_chat(chat.id).await.unwrap();
+        read.push(chat.id);
+    }
+    assert_eq!(read, expected);
+    assert_eq!(database.count("SELECT COUNT(*) AS n FROM chats").await, 12);
     server.stop().await;
 }
 

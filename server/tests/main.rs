@@ -6,6 +6,7 @@ mod support;
 mod authentication;
 mod chats;
 mod commands;
+mod compatibility;
 mod create_chat;
 mod document;
 mod idempotency;

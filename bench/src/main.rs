@@ -104,6 +104,8 @@ async fn pages(options: &Options, server: &Server) -> Outcome<()> {
     let cursor = read_by_the_sdk(server.address, &chat).await?;
     let first = get(&format!("{path}?limit={LIMIT}"), KEY);
     let last = get(&format!("{path}?limit={LIMIT}&cursor={cursor}"), KEY);
+    // The server has closed the idle one meanwhile.
+    let mut connection = Connection::open(server.address).await?;
     let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds * 300 {
         firsts.push(timed(&mut connection, &first).await?);

@@ -126,6 +126,8 @@ async fn a_body_must_be_declared_as_json() {
         let answer = client.create_chat(&json!({ "user_id": "u" }), 415).await;
         assert_eq!(answer.problem(), "unsupported_media_type", "{wrong}");
     }
+    let both = server.client().header("Content-Type", "application/json").header("Content-Type", "text/plain");
+    both.create_chat(&json!({ "user_id": "u" }), 415).await;
     for right in ["application/json", "Application/JSON;charset=\"utf-8\"", "application/json; odd=parameter"] {
         server.client().header("Content-Type", right).create_chat(&json!({ "user_id": "u" }), 201).await;
     }

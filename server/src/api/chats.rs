@@ -176,6 +176,7 @@ impl Operation for CreateChat {
     const ID: &'static str = "create_chat";
     const CODES: &'static [Code] =
         &[Code::InvalidRequest, Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused];
+    const WRONG: (&'static str, &'static str) = ("/user_id", "is required");
     type Query = ();
 }
 
@@ -213,6 +214,7 @@ impl Operation for UpdateChat {
     const ID: &'static str = "update_chat";
     const CODES: &'static [Code] =
         &[Code::InvalidRequest, Code::ChatNotFound, Code::PayloadTooLarge, Code::UnsupportedMediaType];
+    const WRONG: (&'static str, &'static str) = ("/status", "must be one of active, closed");
     type Query = ();
 }
 
@@ -222,6 +224,7 @@ pub(super) struct DeleteChat;
 impl Operation for DeleteChat {
     const ID: &'static str = "delete_chat";
     const CODES: &'static [Code] = &[Code::InvalidRequest, Code::ChatNotFound, Code::ChatInUse];
+    const WRONG: (&'static str, &'static str) = ("/query/force", "must be one of true, false");
     type Query = DeleteChatQuery;
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn document() -> Value {
     each_operation(&mut document, |id, operation| {
         if let Some(described) = operations().iter().find(|described| described.id == id) {
             show_parameters(operation, described.parameters);
-            show_problems(operation, &described.codes);
+            show_problems(operation, described);
         }
     });
     show_links(&mut document);
@@ -67,12 +67,13 @@ pub(crate) fn render(document: &Value) -> String {
 struct Described {
     id: &'static str,
     codes: Vec<Code>,
+    wrong: (&'static str, &'static str),
     parameters: &'static [Parameter],
 }
 
 impl Described {
     fn of<O: Operation>() -> Self {
-        Self { id: O::ID, codes: O::codes(), parameters: O::Query::PARAMETERS }
+        Self { id: O::ID, codes: O::codes(), wrong: O::WRONG, parameters: O::Query::PARAMETERS }
     }
 }
 
@@ -111,13 +112,16 @@ fn show_parameters(operation: &mut Value, parameters: &[Parameter]) {
 }
 
 /// Gives each failed response an example for every code that has its status.
-fn show_problems(operation: &mut Value, codes: &[Code]) {
+fn show_problems(operation: &mut Value, described: &Described) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, response) in responses {
-        let of_status = codes.iter().filter(|code| code.status().as_str() == status);
+        let of_status = described.codes.iter().filter(|code| code.status().as_str() == status);
         let examples: Map<String, Value> = of_status
             .map(|code| {
-                (code.as_str().to_owned(), json!({ "summary": code.sentence(), "value": Problem::example(*code) }))
+                (
+                    code.as_str().to_owned(),
+                    json!({ "summary": code.sentence(), "value": Problem::example(*code, described.wrong) }),
+                )
             })
             .collect();
         if !examples.is_empty() {

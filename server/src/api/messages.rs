@@ -113,6 +113,7 @@ impl Operation for SendMessage {
         Code::UnsupportedMediaType,
         Code::IdempotencyKeyReused,
     ];
+    const WRONG: (&'static str, &'static str) = ("/content", "is required");
     type Query = ();
 }
 

@@ -116,7 +116,11 @@ impl<'a, T: FromMembers> ApiExtractor<'a> for JsonBody<T> {
 
 /// `application/json`, in UTF-8 if it says so.
 fn check_media_type(request: &Request) -> std::result::Result<(), Problem> {
-    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut declared = request.headers().get_all(header::CONTENT_TYPE).iter();
+    let (Some(declared), None) = (declared.next(), declared.next()) else {
+        return Err(Problem::new(Code::UnsupportedMediaType));
+    };
+    let declared = declared.to_str().unwrap_or_default();
     let mut parts = declared.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(CONTENT_TYPE));
     let is_utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {

@@ -185,11 +185,11 @@ impl Problem {
         }
     }
 
-    /// What the document shows of `code`.
-    pub(crate) fn example(code: Code) -> serde_json::Value {
+    /// What the document shows of `code`; of an invalid request, `wrong`: a pointer and what is wrong there.
+    pub(crate) fn example(code: Code, wrong: (&str, &str)) -> serde_json::Value {
         let mut problem = Self::new(code);
         if code == Code::InvalidRequest {
-            problem.errors = vec![FieldError { pointer: "/user_id".to_owned(), detail: "is required".to_owned() }];
+            problem.errors = vec![FieldError::new(wrong.0, wrong.1)];
         }
         let request_id = RequestId::example();
         serde_json::to_value(problem.document(&request_id)).expect("a problem is JSON")
@@ -316,6 +316,8 @@ pub(crate) trait Operation: Send + Sync + 'static {
     const ID: &'static str;
     /// Its failures beyond those of every operation.
     const CODES: &'static [Code];
+    /// What an invalid request may have wrong, for its example: a pointer and what is wrong there.
+    const WRONG: (&'static str, &'static str) = ("/query/limit", "must be an integer from 1 to 100");
     /// Its query; `()` for none.
     type Query: FromQuery;
 

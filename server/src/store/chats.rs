@@ -66,14 +66,15 @@ impl TenantScope<'_> {
     /// [`Error::Unavailable`].
     pub async fn list_user_chats(&self, user: &UserId, window: Window<ChatPlace>) -> Result<Page<Chat>> {
         let chats = self.chats_of(user);
+        let chain = Chain::of(chats.clone());
         let total = match window.start {
             Start::Offset(_) => {
-                let count = chats.clone().count(&self.store.read).await.map_err(fault)?;
+                let count = chats.count(&self.store.read).await.map_err(fault)?;
                 Some(i64::try_from(count).unwrap_or(i64::MAX))
             }
             Start::After(_) => None,
         };
-        self.page(chats, by_id(), window, total).await
+        self.page(chain, window, total).await
     }
 
     /// A page of the tenant's chats that `filter` means.
@@ -81,8 +82,7 @@ impl TenantScope<'_> {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn list_chats(&self, filter: &ChatFilter, window: Window<ChatPlace>) -> Result<Page<Chat>> {
-        let (chats, id) = self.filtered(filter);
-        self.page(chats, id, window, None).await
+        self.page(self.filtered(filter), window, None).await
     }
 
     /// Changes the chat `id` by `change` and returns it as it is then.
@@ -152,7 +152,7 @@ impl TenantScope<'_> {
 
     /// The chats that `filter` means, and the column whose order is theirs: an index leads from the first label to its
     /// chats in that order, as one leads from the tenant, the user or the status to theirs.
-    pub(super) fn filtered(&self, filter: &ChatFilter) -> (Select<chat::Entity>, Expr) {
+    pub(super) fn filtered(&self, filter: &ChatFilter) -> Chain {
         let mut labels = filter.metadata.iter().map(|label| labels::digest(self.tenant, label));
         let (mut chats, id) = match labels.next() {
             Some(first) => {
@@ -186,43 +186,65 @@ impl TenantScope<'_> {
         let chats = chats
             .apply_if(filter.user_id.as_ref(), |chats, user| chats.filter(user_id.eq(user.as_str())))
             .apply_if(filter.status, |chats, wanted| chats.filter(status.eq(status_code(wanted))))
-            // Ids are ordered by creation: their bounds let an index find the place, the moments decide exactly.
-            .apply_if(filter.created_after, |chats, after| {
-                chats.filter(id.clone().gte(first_id_of(after))).filter(chat::Column::CreatedAt.gt(to_micros(after)))
-            })
+            .apply_if(filter.created_after, |chats, after| chats.filter(chat::Column::CreatedAt.gt(to_micros(after))))
             .apply_if(filter.created_before, |chats, before| {
-                chats
-                    .filter(id.clone().lt(first_id_of(before + Duration::milliseconds(1))))
-                    .filter(chat::Column::CreatedAt.lt(to_micros_up(before)))
+                chats.filter(chat::Column::CreatedAt.lt(to_micros_up(before)))
             });
-        (chats, id)
+        // Ids are ordered by creation: their bounds let an index find the place, the moments above decide exactly.
+        let from = filter.created_after.map(first_id_of);
+        let before = filter.created_before.map(|before| first_id_of(before + Duration::milliseconds(1)));
+        Chain { chats, id, from, before }
     }
 
-    async fn page(
-        &self,
-        chats: Select<chat::Entity>,
-        id: Expr,
-        window: Window<ChatPlace>,
-        total: Option<i64>,
-    ) -> Result<Page<Chat>> {
-        let rows = windowed(chats, id, window).all(&self.store.read).await.map_err(fault)?;
+    async fn page(&self, chain: Chain, window: Window<ChatPlace>, total: Option<i64>) -> Result<Page<Chat>> {
+        let rows = chain.windowed(window).all(&self.store.read).await.map_err(fault)?;
         let chats = rows.into_iter().map(chat_of).collect::<Result<Vec<_>>>()?;
         Ok(Page::of(chats, window.limit, total))
     }
 }
 
-/// The window of `chats`, which are in the order of `id`, and one more if there is one.
-pub(super) fn windowed(chats: Select<chat::Entity>, id: Expr, window: Window<ChatPlace>) -> Select<chat::Entity> {
-    let chats = match (window.start, window.order) {
-        (Start::Offset(offset), _) => chats.offset(u64::try_from(offset).unwrap_or(0)),
-        (Start::After(place), Order::Asc) => chats.filter(id.clone().gt(place)),
-        (Start::After(place), Order::Desc) => chats.filter(id.clone().lt(place)),
-    };
-    let chats = match window.order {
-        Order::Asc => chats.order_by_asc(id),
-        Order::Desc => chats.order_by_desc(id),
-    };
-    chats.limit(u64::from(window.limit) + 1)
+/// Chats in the order of their ids, which an index gives.
+pub(super) struct Chain {
+    chats: Select<chat::Entity>,
+    /// The column whose index leads.
+    id: Expr,
+    /// The smallest id meant.
+    from: Option<Uuid>,
+    /// The smallest id that is too great.
+    before: Option<Uuid>,
+}
+
+impl Chain {
+    /// `chats`, all of them.
+    pub(super) fn of(chats: Select<chat::Entity>) -> Self {
+        Self { chats, id: by_id(), from: None, before: None }
+    }
+
+    /// The chats of `window`, and one more if there is one.
+    pub(super) fn windowed(self, window: Window<ChatPlace>) -> Select<chat::Entity> {
+        let Self { chats, id, mut from, mut before } = self;
+        // One bound at each end: of two at the same end SQLite takes either for the place where it begins to look.
+        let chats = match (window.start, window.order) {
+            (Start::Offset(offset), _) => chats.offset(u64::try_from(offset).unwrap_or(0)),
+            (Start::After(place), Order::Asc) => {
+                let next = Uuid::from_u128(place.as_u128().saturating_add(1));
+                from = Some(from.map_or(next, |from| Ord::max(from, next)));
+                chats
+            }
+            (Start::After(place), Order::Desc) => {
+                before = Some(before.map_or(place, |before| Ord::min(before, place)));
+                chats
+            }
+        };
+        let chats = chats
+            .apply_if(from, |chats, from| chats.filter(id.clone().gte(from)))
+            .apply_if(before, |chats, before| chats.filter(id.clone().lt(before)));
+        let chats = match window.order {
+            Order::Asc => chats.order_by_asc(id),
+            Order::Desc => chats.order_by_desc(id),
+        };
+        chats.limit(u64::from(window.limit) + 1)
+    }
 }
 
 /// The first whole microsecond that is not before `moment`.
@@ -230,7 +252,7 @@ fn to_micros_up(moment: DateTime<Utc>) -> i64 {
     to_micros(moment) + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000))
 }
 
-pub(super) fn by_id() -> Expr {
+fn by_id() -> Expr {
     Expr::col((chat::Entity, chat::Column::Id))
 }
 

@@ -1,6 +1,8 @@
 //! Queries about messages.
 
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
+};
 use uuid::Uuid;
 
 use super::{TenantScope, entity::message, failure::fault, from_micros};
@@ -52,14 +54,18 @@ impl TenantScope<'_> {
 /// The window of the messages from `first` to `last`, and one more if there is one. `seq` has no gaps, so an offset is a
 /// place, and costs the same everywhere.
 pub(super) fn windowed(chat_id: Uuid, first: i64, last: i64, window: Window<MessagePlace>) -> Select<message::Entity> {
-    let seq = message::Column::Seq;
-    let messages = message::Entity::find().filter(message::Column::ChatId.eq(chat_id)).filter(seq.gte(first));
-    let messages = match (window.order, window.start) {
-        (Order::Asc, Start::Offset(offset)) => messages.filter(seq.gte(first.saturating_add(offset))),
-        (Order::Asc, Start::After(place)) => messages.filter(seq.gt(place)),
-        (Order::Desc, Start::Offset(offset)) => messages.filter(seq.lte(last.saturating_sub(offset))),
-        (Order::Desc, Start::After(place)) => messages.filter(seq.lt(place)),
+    // One bound at each end: of two at the same end SQLite takes either for the place where it begins to look.
+    let (first, last) = match (window.order, window.start) {
+        (Order::Asc, Start::Offset(offset)) => (first.saturating_add(offset), None),
+        (Order::Asc, Start::After(place)) => (first.max(place.saturating_add(1)), None),
+        (Order::Desc, Start::Offset(offset)) => (first, Some(last.saturating_sub(offset))),
+        (Order::Desc, Start::After(place)) => (first, Some(place.saturating_sub(1))),
     };
+    let seq = message::Column::Seq;
+    let messages = message::Entity::find()
+        .filter(message::Column::ChatId.eq(chat_id))
+        .filter(seq.gte(first))
+        .apply_if(last, |messages, last| messages.filter(seq.lte(last)));
     let messages = match window.order {
         Order::Asc => messages.order_by_asc(seq),
         Order::Desc => messages.order_by_desc(seq),

@@ -8,7 +8,11 @@ need_python
 need_node
 
 step "the syntax of scripts and examples"
-mapfile -t shell_scripts < <(find scripts examples .ci -name '*.sh' -o -path .ci/run)
+# Not what was generated or installed beside an example.
+files() {
+    find scripts examples .ci '(' -name client -o -name node_modules ')' -prune -o -type f '(' "$@" ')' -print
+}
+mapfile -t shell_scripts < <(files -name '*.sh' -o -path .ci/run)
 for script in "${shell_scripts[@]}"; do
     bash -n "$script"
 done
@@ -19,8 +23,8 @@ if has shellcheck; then
 else
     echo "shellcheck is not installed: the shell scripts were checked with bash -n only."
 fi
-find scripts examples -name '*.mjs' -print0 | xargs -0 -n 1 node --check
-find scripts examples -name '*.py' -print0 | xargs -0 -n 1 python3 -c \
+files -name '*.mjs' | xargs -n 1 node --check
+files -name '*.py' | xargs -n 1 python3 -c \
     'import ast, sys; ast.parse(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1])'
 
 step "cargo fmt"

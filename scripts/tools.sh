@@ -30,8 +30,8 @@ need_curl() {
 
 need_python() {
     has python3 || apt_install python3 python3-venv
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        fail "Install Python 3.10 or newer; $(python3 --version) is too old for the tools."
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Install Python 3.11 or newer; $(python3 --version) is too old for the tools."
 }
 
 need_node() {
@@ -39,6 +39,21 @@ need_node() {
     node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
         process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
         fail "Install Node.js 20.19 or newer; $(node --version) is too old for the tools."
+}
+
+need_java() {
+    has java || apt_install default-jre-headless
+    local version
+    version=$(java -version 2>&1 | sed -n 's/^[a-z]* version "\([0-9]*\).*/\1/p')
+    ((${version:-0} >= 17)) || fail "Install Java 17 or newer; what is in PATH is too old for the tools."
+}
+
+need_go() {
+    has go || apt_install golang-go
+    local version
+    version=$(go env GOVERSION)
+    [[ $version =~ ^go1\.([0-9]+) && ${BASH_REMATCH[1]} -ge 19 ]] ||
+        fail "Install Go 1.19 or newer; $version is too old for the generated client."
 }
 
 # is_stamped NAME TEXT: whether the tools of this name were installed from what the text says.

@@ -9,10 +9,14 @@ need_python_tools
 need_npm_tools
 need_postgresql
 need_chromium
+need_java
+need_go
 
 echo "curl:       $(curl --version | sed -n '1s/^\(curl [^ ]*\).*/\1/p')"
 echo "PostgreSQL: $("$postgres_bin/postgres" --version)"
 echo "Chromium:   $("$chromium" --version 2>/dev/null)"
-echo "Python:     $(python3 --version), with$(grep -v '^#' scripts/tools/requirements.txt | sed 's/^/ /' | paste -sd,)"
+echo "Java:       $(java -version 2>&1 | head -n 1)"
+echo "Go:         $(go version)"
+echo "Python:     $(python3 --version), with$(grep '==' scripts/tools/requirements.txt | sed 's/^/ /' | paste -sd,)"
 echo "Node.js:    $(node --version), with $(node -p \
     'Object.entries(require("./scripts/tools/package.json").devDependencies).map(pair => pair.join(" ")).join(", ")')"

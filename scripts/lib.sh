@@ -86,6 +86,8 @@ start_server() {
 
     server_key=$(throw_away_key)
     shown_on_failure "$temp/parlor.log"
+    # It is read before the server's own process has opened it, now and then.
+    : >"$temp/parlor.out"
     PARLOR_BOOTSTRAP_API_KEY=$server_key "$target_dir/debug/parlor" --listen 127.0.0.1:0 --log info --log-format text \
         --database-url "sqlite://$temp/parlor.db" >"$temp/parlor.out" 2>"$temp/parlor.log" &
     server_pid=$!

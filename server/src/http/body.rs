@@ -32,6 +32,8 @@ use crate::{
 };
 
 const CONTENT_TYPE: &str = "application/json";
+/// Room for an ordinary answer, so that its buffer need not grow by doubling.
+const ORDINARY_BYTES: usize = 1_024;
 
 /// A value of one member of a request body.
 pub(crate) trait FromMember: Sized {
@@ -280,8 +282,9 @@ impl<T: Type> ApiResponse for Json<T> {
 
 impl<T: Serialize + Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => Response::builder().content_type(CONTENT_TYPE).body(body),
+        let mut body = Vec::with_capacity(ORDINARY_BYTES);
+        match serde_json::to_writer(&mut body, &self.0) {
+            Ok(()) => Response::builder().content_type(CONTENT_TYPE).body(body),
             Err(error) => Problem::because(Code::Internal, Cause::new(error)).into_response(),
         }
     }

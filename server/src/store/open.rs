@@ -112,6 +112,8 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection> {
                 // An acknowledged write survives power loss: the log is synced at every commit.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(PATIENCE)
+                // A whole page or batch, so that the connection's thread need not stop in the middle and be woken again.
+                .row_buffer_size(512)
                 .foreign_keys(true)
         });
     Database::connect(options).await.map_err(fault)

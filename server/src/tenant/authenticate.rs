@@ -33,16 +33,20 @@ impl Authenticator {
     /// [`Error::Unavailable`] when the database does not answer: not knowing is not a refusal.
     pub async fn authenticate(&self, key: &ApiKey) -> Result<Option<TenantId>> {
         let hash = key.hash();
-        // One query however many requests of a tenant arrive at once.
-        let record = self
-            .known
-            .try_get_with(hash, async { Ok::<_, Error>(self.store.find_key(&hash).await?.map(Arc::new)) })
-            .await
-            .map_err(Arc::unwrap_or_clone)?;
+        let record = match self.known.get(&hash).await {
+            Some(record) => record,
+            None => self.look_up(hash).await?,
+        };
         let now = self.clock.now();
         Ok(record
             .filter(|record| record.revoked_at.is_none() && record.expires_at.is_none_or(|expiry| now < expiry))
             .map(|record| record.tenant_id))
+    }
+
+    /// One query however many requests of a tenant arrive at once.
+    async fn look_up(&self, hash: KeyHash) -> Result<Option<Arc<KeyRecord>>> {
+        let query = async { Ok::<_, Error>(self.store.find_key(&hash).await?.map(Arc::new)) };
+        self.known.try_get_with(hash, query).await.map_err(Arc::unwrap_or_clone)
     }
 }
 

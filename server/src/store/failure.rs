@@ -9,6 +9,17 @@ pub(super) fn fault(error: DbErr) -> Error {
     if is_temporary(&error) { Error::Unavailable(Cause::new(error)) } else { Error::Internal(Cause::new(error)) }
 }
 
+/// Whether another connection holds SQLite's lock.
+pub(super) fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == BUSY))
+}
+
+const BUSY: u32 = 5;
+
 fn is_temporary(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,

@@ -8,8 +8,15 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait as _;
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use tokio::time::Instant;
 
-use super::{Store, WriterLimits, failure::fault, migration::Migrator, reader::Reader, writer::Writer};
+use super::{
+    Store, WriterLimits,
+    failure::{fault, is_busy},
+    migration::Migrator,
+    reader::Reader,
+    writer::Writer,
+};
 use crate::{
     clock::Moments,
     error::{Error, Result},
@@ -18,6 +25,10 @@ use crate::{
 
 /// How long a request waits for a free connection, and for another process's write lock, before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that was not used for so long is asked whether it is still there.
+const IDLE: Duration = Duration::from_secs(5);
+/// The pause before a busy file is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
@@ -80,11 +91,11 @@ impl Store {
     ) -> Result<Self> {
         let (read, write) = match url.backend {
             DbBackend::Sqlite => {
-                let write = connect(&url.url, 1).await?;
-                (connect(&url.url, SQLITE_READERS).await?, write)
+                let write = connect_to_file(&url.url, 1).await.map_err(fault)?;
+                (connect_to_file(&url.url, SQLITE_READERS).await.map_err(fault)?, write)
             }
             _ => {
-                let pool = connect(&url.url, POSTGRES_CONNECTIONS).await?;
+                let pool = connect(&url.url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
                 (pool.clone(), pool)
             }
         };
@@ -95,12 +106,27 @@ impl Store {
     }
 }
 
-async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection> {
+/// Connects to a SQLite file that other processes may just be creating: the switch to WAL does not wait for their lock,
+/// whatever the busy timeout, so it is tried again.
+async fn connect_to_file(url: &str, connections: u32) -> std::result::Result<DatabaseConnection, DbErr> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(url, connections).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn connect(url: &str, connections: u32) -> std::result::Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
+        // Asking every connection before every statement would double the round trips; one that died is noticed by its
+        // first statement, which is answered 503.
+        .test_before_acquire_if_idle_for(IDLE)
         // Statements would be logged with their values, which are the users' words.
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
@@ -116,7 +142,7 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection> {
                 .row_buffer_size(512)
                 .foreign_keys(true)
         });
-    Database::connect(options).await.map_err(fault)
+    Database::connect(options).await
 }
 
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for

@@ -73,7 +73,15 @@ impl Reader {
 
 async fn run(database: DatabaseConnection, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while requests.recv_many(&mut batch, BATCH).await > 0 {
+    while let Some(first) = requests.recv().await {
+        batch.push(first);
+        // Whoever is ready to ask now may join. Alone, this costs nothing.
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(next) = requests.try_recv()
+        {
+            batch.push(next);
+        }
         let places = batch.iter().map(|request| request.place).collect();
         // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
         let query = AssertUnwindSafe(get_chats(&database, places)).catch_unwind();

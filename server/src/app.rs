@@ -31,12 +31,12 @@ pub struct App {
 /// What the handlers need.
 #[derive(Debug)]
 pub(crate) struct Services {
-    pub(crate) chats: Chats,
-    pub(crate) messages: Messages,
-    pub(crate) authenticator: Authenticator,
+    pub(crate) chats: Arc<Chats>,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl App {
@@ -59,12 +59,17 @@ impl App {
         let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone()).await?;
         let bootstrap = Tenants::new(store.clone(), moments.clone()).bootstrap(bootstrap_key.as_ref()).await?;
         let services = Services {
-            chats: Chats::new(store.clone(), moments.clone()),
-            messages: Messages::new(store.clone()),
-            authenticator: Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache),
+            chats: Arc::new(Chats::new(store.clone(), moments.clone())),
+            messages: Arc::new(Messages::new(store.clone())),
+            authenticator: Arc::new(Authenticator::new(
+                store.clone(),
+                clock,
+                limits.key_cache_entries,
+                limits.key_cache,
+            )),
             store: store.clone(),
             metrics,
-            limits,
+            limits: Arc::new(limits),
         };
         Ok(Self { store, moments, bootstrap, services })
     }

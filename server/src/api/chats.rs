@@ -1,5 +1,7 @@
 //! Chats.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::{
@@ -51,7 +53,7 @@ impl ChatsApi {
     async fn create_chat(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         /// The caller's name for this one intent, such as a UUID; the same for every attempt.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyHeader,
@@ -71,7 +73,7 @@ impl ChatsApi {
     async fn list_chats(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         query: Query<ListChatsQuery>,
     ) -> Result<Json<ChatPage>, Failure<ListChats>> {
         let Query(ListChatsQuery { filter, paging }) = query;
@@ -93,7 +95,7 @@ impl ChatsApi {
     async fn list_user_chats(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         /// The ID of the user whose chats are meant.
         #[oai(name = "user_id")]
         user: Path<UserId>,
@@ -119,7 +121,7 @@ impl ChatsApi {
     async fn get_chat(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         id: Path<ChatId>,
@@ -136,7 +138,7 @@ impl ChatsApi {
     async fn update_chat(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         id: Path<ChatId>,
@@ -153,7 +155,7 @@ impl ChatsApi {
     async fn delete_chat(
         &self,
         caller: Caller,
-        chats: Data<&Chats>,
+        chats: Data<&Arc<Chats>>,
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         id: Path<ChatId>,

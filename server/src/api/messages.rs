@@ -1,5 +1,7 @@
 //! Messages.
 
+use std::sync::Arc;
+
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Serialize;
@@ -40,7 +42,7 @@ impl MessagesApi {
     async fn list_messages(
         &self,
         caller: Caller,
-        messages: Data<&Messages>,
+        messages: Data<&Arc<Messages>>,
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         chat: Path<ChatId>,
@@ -76,7 +78,7 @@ impl MessagesApi {
     async fn send_message(
         &self,
         caller: Caller,
-        messages: Data<&Messages>,
+        messages: Data<&Arc<Messages>>,
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         chat: Path<ChatId>,

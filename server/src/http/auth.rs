@@ -1,5 +1,7 @@
 //! Who calls: the tenant behind `X-API-Key`.
 
+use std::sync::Arc;
+
 use poem::{Request, RequestBody, error::Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -39,7 +41,7 @@ impl Caller {
         };
         let key = ApiKey::presented(key.as_bytes()).ok_or_else(|| Problem::new(Code::Unauthorized))?;
         let authenticator = request
-            .data::<Authenticator>()
+            .data::<Arc<Authenticator>>()
             .ok_or_else(|| Error::Internal(Cause::new("the stack has no authenticator")))?;
         let tenant = authenticator.authenticate(&key).await?.ok_or_else(|| Problem::new(Code::Unauthorized))?;
         Context::authenticated(request, tenant);

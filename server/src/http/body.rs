@@ -4,7 +4,7 @@
 //! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
 //! refused, and one answer names everything that is wrong.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use poem::{
@@ -90,7 +90,7 @@ impl<T> JsonBody<T> {
 impl<T: FromMembers> JsonBody<T> {
     async fn read(request: &Request, body: &mut RequestBody) -> std::result::Result<Self, Problem> {
         check_media_type(request)?;
-        let limit = request.data::<Limits>().map_or(0, |limits| limits.body_bytes);
+        let limit = request.data::<Arc<Limits>>().map_or(0, |limits| limits.body_bytes);
         let bytes = read_bytes(request, body, limit).await?;
         Ok(Self { value: parse(&bytes), bytes })
     }

@@ -38,6 +38,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
         .nest_no_strip("/api", api::service())
+        // Each request gets a copy of these: they are shared pointers.
         .data(chats)
         .data(messages)
         .data(authenticator)

@@ -1,16 +1,13 @@
 //! JSON merge patch (RFC 7396) on text, so that what a patch does not touch stays as it was, digit by digit.
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use super::RawObject;
 
 /// `target` with `patch` applied, as compact as both are. Both are well-formed, and no object in them names a member
 /// twice.
 pub(super) fn merge(target: &str, patch: &str) -> Result<String, serde_json::Error> {
-    let patch: Members<'_> = serde_json::from_str(patch)?;
-    let target: Members<'_> = if target.starts_with('{') { serde_json::from_str(target)? } else { Members(Vec::new()) };
+    let patch: RawObject<'_> = serde_json::from_str(patch)?;
+    let target: RawObject<'_> =
+        if target.starts_with('{') { serde_json::from_str(target)? } else { RawObject(Vec::new()) };
     let mut merged: Vec<(String, String)> =
         target.0.into_iter().map(|(name, json)| (name, json.get().to_owned())).collect();
     for (name, change) in patch.0 {
@@ -34,33 +31,6 @@ pub(super) fn merge(target: &str, patch: &str) -> Result<String, serde_json::Err
         .map(|(name, value)| serde_json::to_string(&name).map(|name| format!("{name}:{value}")))
         .collect::<Result<_, _>>()?;
     Ok(format!("{{{}}}", members.join(",")))
-}
-
-/// The members of an object, in their order.
-pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
-    }
 }
 
 #[cfg(test)]

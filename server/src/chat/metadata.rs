@@ -6,11 +6,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    Label, Violation,
-    merge_patch::{self, Members},
-    pointer_step,
-};
+use super::{Label, RawObject, Violation, merge_patch, pointer_step};
 
 /// The application's own data about a chat: one JSON object, kept as the text that came in without its white space.
 ///
@@ -58,7 +54,7 @@ impl Metadata {
 
     /// The members that a filter can ask for: those whose values are no arrays and no objects.
     pub fn labels(&self) -> Vec<Label> {
-        let members = serde_json::from_str(self.as_json()).unwrap_or(Members(Vec::new()));
+        let members = serde_json::from_str(self.as_json()).unwrap_or(RawObject(Vec::new()));
         let label = |(name, json): (String, &RawValue)| {
             let value = match json.get().as_bytes().first() {
                 Some(b'{' | b'[') | None => return None,

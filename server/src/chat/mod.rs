@@ -24,6 +24,7 @@ mod message;
 mod messages;
 mod metadata;
 mod page;
+mod raw_object;
 mod title;
 mod user;
 
@@ -33,6 +34,7 @@ pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMes
 pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
 pub use page::{ChatFilter, ChatPlace, Label, MessagePlace, Order, Page, Start, Window};
+pub(crate) use raw_object::RawObject;
 pub use title::Title;
 pub use user::UserId;
 

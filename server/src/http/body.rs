@@ -4,7 +4,7 @@
 //! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
 //! refused, and one answer names everything that is wrong.
 
-use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use poem::{
@@ -18,15 +18,12 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::Type,
 };
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor},
-};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::problem::{Code, FieldError, Problem, request_id_header};
 use crate::{
-    chat::{Violation, pointer_step},
+    chat::{RawObject, Violation, pointer_step},
     config::Limits,
     error::Cause,
 };
@@ -158,8 +155,9 @@ fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<FieldError>
     if !raw.get().starts_with('{') {
         return Err(whole("must be an object".into()));
     }
-    let mut members: Members<'_> =
+    let object: RawObject<'_> =
         serde_json::from_str(raw.get()).map_err(|_| whole("has a member name that is not Unicode text".into()))?;
+    let mut members = Members::of(object);
     let value = T::from_members(&mut members);
     let errors = members.finish();
     match value {
@@ -209,39 +207,22 @@ impl Members<'_> {
 }
 
 impl<'a> Members<'a> {
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let place = self.left.iter().position(|(member, _)| member == name)?;
-        Some(self.left.remove(place).1)
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut members = Members { left: Vec::new(), errors: Vec::new() };
+    fn of(object: RawObject<'a>) -> Self {
+        let mut members = Self { left: Vec::new(), errors: Vec::new() };
         let mut seen = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let json = map.next_value()?;
+        for (name, json) in object.0 {
             if seen.insert(name.clone()) {
                 members.left.push((name, json));
             } else {
                 members.errors.push(FieldError::new(pointer_step(&name), "is given twice"));
             }
         }
-        Ok(members)
+        members
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let place = self.left.iter().position(|(member, _)| member == name)?;
+        Some(self.left.remove(place).1)
     }
 }
 

@@ -26,9 +26,12 @@ impl IdempotencyHeader {
         operation: &str,
         body: JsonBody<T>,
     ) -> std::result::Result<(Option<Idempotency>, T), Problem> {
-        let fingerprint = Fingerprint::of(operation, body.bytes());
         match self.0 {
-            Ok(key) => Ok((key.map(|key| Idempotency { key, fingerprint }), body.value()?)),
+            Ok(key) => {
+                let idempotency =
+                    key.map(|key| Idempotency { key, fingerprint: Fingerprint::of(operation, body.bytes()) });
+                Ok((idempotency, body.value()?))
+            }
             Err(violation) => {
                 let errors = vec![FieldError::at("/header/Idempotency-Key", violation)];
                 body.value_after(errors).map(|value| (None, value))

@@ -1,9 +1,12 @@
 //! Queries about chats.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, TransactionTrait as _,
+    ColumnTrait as _, Condition, DatabaseTransaction, DbBackend, EntityTrait as _, JoinType, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, SelectModel, SelectorRaw,
+    TransactionTrait as _,
     sea_query::{Alias, BinOper, Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
@@ -14,6 +17,7 @@ use super::{
     failure::fault,
     from_micros, labels,
     open::write_transaction,
+    rows::{Column, Rows},
     to_micros,
 };
 use crate::{
@@ -260,6 +264,24 @@ fn by_id() -> Expr {
 fn first_id_of(moment: DateTime<Utc>) -> Uuid {
     let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
     Uuid::from_u128(millis << 80)
+}
+
+/// A chat within its tenant.
+pub(super) type Place = (TenantId, Uuid);
+
+/// The chats at `places`; `tail` may order and lock them.
+pub(super) fn chats_at(
+    places: &BTreeSet<Place>,
+    tail: &str,
+    backend: DbBackend,
+) -> SelectorRaw<SelectModel<chat::Model>> {
+    let rows = Rows::new(vec![
+        ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
+        ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
+    ]);
+    chat::Entity::find().from_raw_sql(rows.statement(backend, |rows| {
+        format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id {tail}")
+    }))
 }
 
 pub(super) fn chat_of(row: chat::Model) -> Result<Chat> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -20,10 +20,9 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    chats::chat_of,
+    chats::{Place, chat_of, chats_at},
     entity::chat,
     failure::fault,
-    rows::{Column, Rows},
 };
 use crate::{
     chat::Chat,
@@ -37,8 +36,6 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4_096;
 /// How long a query, and a request's wait for it, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-type Place = (TenantId, Uuid);
 
 /// A handle to the reader's task, which ends with the last handle. Cheap to clone.
 #[derive(Clone)]
@@ -105,13 +102,6 @@ async fn get_chats(
     database: &DatabaseConnection,
     places: BTreeSet<Place>,
 ) -> std::result::Result<HashMap<Place, chat::Model>, DbErr> {
-    let rows = Rows::new(vec![
-        ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
-        ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
-    ]);
-    let select = rows.statement(database.get_database_backend(), |rows| {
-        format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id")
-    });
-    let found = chat::Entity::find().from_raw_sql(select).all(database).await?;
+    let found = chats_at(&places, "", database.get_database_backend()).all(database).await?;
     Ok(found.into_iter().map(|row| ((TenantId(row.tenant_id), row.id), row)).collect())
 }

@@ -14,16 +14,13 @@ use crate::{
     clock::Moments,
     error::{Error, Result},
     store::{
-        chats::chat_of,
-        entity::{chat, message},
+        chats::{Place, chat_of, chats_at},
+        entity::message,
         messages::{message_of, role_code},
         rows::{Column, Rows},
         to_micros,
     },
-    tenant::TenantId,
 };
-
-type Place = (TenantId, Uuid);
 
 /// The chats of a batch, locked, and the messages that repeat stored ones.
 pub(super) struct Sending {
@@ -43,20 +40,11 @@ impl Sending {
         let places: BTreeSet<Place> = requests.iter().map(|request| (request.tenant, request.input.chat_id)).collect();
         let mut chats = HashMap::new();
         if !places.is_empty() {
-            let rows = Rows::new(vec![
-                ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
-                ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
-            ]);
             let backend = transaction.get_database_backend();
             // SQLite has one writer, which this transaction is.
             let lock = if backend == DbBackend::Sqlite { "" } else { "FOR UPDATE OF c" };
-            let select = rows.statement(backend, |rows| {
-                format!(
-                    "SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id \
-                     ORDER BY c.tenant_id, c.id {lock}"
-                )
-            });
-            for row in chat::Entity::find().from_raw_sql(select).all(transaction).await? {
+            let tail = format!("ORDER BY c.tenant_id, c.id {lock}");
+            for row in chats_at(&places, &tail, backend).all(transaction).await? {
                 let chat = chat_of(row).map_err(|error| DbErr::Custom(error.to_string()))?;
                 chats.insert((chat.tenant_id, chat.id), chat);
             }

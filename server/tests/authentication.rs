@@ -1,11 +1,18 @@
 //! Who may call.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use parlor_server::{clock::Clock, config::Limits, tenant::ApiKey};
+use parlor_server::{
+    clock::{Clock, Moments},
+    config::Limits,
+    metrics::Metrics,
+    store::Store,
+    tenant::{ApiKey, Authenticator, Principal, Tenants},
+};
 use rand::{SeedableRng as _, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Client, KEY, ManualClock, TestDatabase, TestServer};
 
@@ -110,6 +117,39 @@ async fn an_expired_key_stops_working_at_its_moment_cached_or_not() {
     clock.advance(chrono::Duration::microseconds(1));
     assert_eq!(client.create_chat(&request, 401).await.problem(), "unauthorized");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_keys_those_that_are_still_valid_are_told() {
+    let database = TestDatabase::create().await;
+    let clock = ManualClock::new();
+    let (limits, moments) = (Limits::default(), Moments::new(Arc::new(clock.clone())));
+    let url = database.url().parse().unwrap();
+    let store = Store::open(&url, moments.clone(), limits.writer, Metrics::new().writer).await.unwrap();
+    let authenticator =
+        Authenticator::new(store.clone(), Arc::new(clock.clone()), limits.key_cache_entries, limits.key_cache);
+    let tenants = Tenants::new(store.clone(), moments);
+    let one = tenants.create_tenant("one").await.unwrap();
+    tenants.create_tenant("other").await.unwrap();
+    let lasting = tenants.create_key("one", "", None).await.unwrap();
+    let of_other = tenants.create_key("other", "", None).await.unwrap().record.id;
+    let revoked = tenants.create_key("one", "", None).await.unwrap();
+    let expiring = tenants.create_key("one", "", Some(chrono::Duration::days(1))).await.unwrap().record;
+
+    let principal = authenticator.authenticate(&lasting.key).await.unwrap().unwrap();
+    assert_eq!(principal, Principal { tenant: one.id, key: lasting.record.id });
+    // What is remembered of a key does not keep it alive.
+    authenticator.authenticate(&revoked.key).await.unwrap().unwrap();
+    tenants.revoke_key(revoked.record.id).await.unwrap();
+    let asked = [lasting.record.id, of_other, revoked.record.id, expiring.id, Uuid::nil(), of_other];
+    clock.advance(expiring.expires_at.unwrap() - clock.now() - chrono::Duration::microseconds(1));
+    let live = authenticator.live_keys(&asked).await.unwrap();
+    assert_eq!(live, HashSet::from([lasting.record.id, of_other, expiring.id]));
+    clock.advance(chrono::Duration::microseconds(1));
+    let live = authenticator.live_keys(&asked).await.unwrap();
+    assert_eq!(live, HashSet::from([lasting.record.id, of_other]));
+    assert!(authenticator.live_keys(&[]).await.unwrap().is_empty());
+    store.close().await;
 }
 
 #[tokio::test]

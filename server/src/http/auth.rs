@@ -7,6 +7,7 @@ use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
 };
+use uuid::Uuid;
 
 use super::{
     context::Context,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Cause, Error},
-    tenant::{ApiKey, Authenticator, TenantId},
+    tenant::{ApiKey, Authenticator, Principal, TenantId},
 };
 
 /// The header that carries the key.
@@ -27,6 +28,8 @@ const SCHEME: &str = "ApiKey";
 pub(crate) struct Caller {
     /// Whose key it is.
     pub(crate) tenant: TenantId,
+    /// Which of the tenant's keys it is.
+    pub(crate) key: Uuid,
 }
 
 impl Caller {
@@ -43,9 +46,10 @@ impl Caller {
         let authenticator = request
             .data::<Arc<Authenticator>>()
             .ok_or_else(|| Error::Internal(Cause::new("the stack has no authenticator")))?;
-        let tenant = authenticator.authenticate(&key).await?.ok_or_else(|| Problem::new(Code::Unauthorized))?;
+        let principal = authenticator.authenticate(&key).await?;
+        let Principal { tenant, key } = principal.ok_or_else(|| Problem::new(Code::Unauthorized))?;
         Context::authenticated(request, tenant);
-        Ok(Self { tenant })
+        Ok(Self { tenant, key })
     }
 }
 

@@ -1,14 +1,23 @@
 //! Queries about API keys.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryTrait as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryTrait as _,
     sea_query::{Expr, Func},
 };
 use uuid::Uuid;
 
-use super::{Store, entity::api_key, failure::fault, from_micros, to_micros};
+use super::{
+    Store,
+    entity::api_key,
+    failure::fault,
+    from_micros,
+    rows::{Column, Rows},
+    to_micros,
+};
 use crate::{
     error::Result,
     tenant::{KeyHash, KeyRecord, TenantId},
@@ -40,6 +49,21 @@ impl Store {
         // The index compares byte by byte, but of hashes: how far it got says nothing about the key. The comparison that
         // decides takes the same time for every key.
         row.filter(|row| hash.matches(&row.hash)).map(key_record).transpose()
+    }
+
+    /// Those of `keys` that are valid at `now`.
+    pub(crate) async fn live_keys(&self, keys: &[Uuid], now: DateTime<Utc>) -> Result<HashSet<Uuid>> {
+        let count = keys.len();
+        let rows =
+            Rows::new(vec![("id", Column::Uuid(keys.to_vec())), ("now", Column::BigInt(vec![to_micros(now); count]))]);
+        let live = rows.statement(self.read.get_database_backend(), |rows| {
+            format!(
+                "SELECT k.id FROM {rows} JOIN api_keys k ON k.id = r.id \
+                 WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > r.now)"
+            )
+        });
+        let live = self.read.query_all_raw(live).await.map_err(fault)?;
+        live.iter().map(|row| row.try_get("", "id").map_err(fault)).collect()
     }
 
     /// Tells whether there is such a key.

@@ -1,6 +1,7 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use moka::future::Cache;
+use uuid::Uuid;
 
 use super::{ApiKey, KeyHash, KeyRecord, TenantId};
 use crate::{
@@ -8,6 +9,15 @@ use crate::{
     error::{Error, Result},
     store::Store,
 };
+
+/// What a valid key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal {
+    /// Whose key it is.
+    pub tenant: TenantId,
+    /// The key's id, what `parlor key revoke` takes.
+    pub key: Uuid,
+}
 
 /// Tells which tenant a key belongs to.
 ///
@@ -27,11 +37,11 @@ impl Authenticator {
         Self { store, clock, known }
     }
 
-    /// The tenant that `key` belongs to; `None` when the key is unknown, revoked or expired.
+    /// What `key` stands for; `None` when the key is unknown, revoked or expired.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the database does not answer: not knowing is not a refusal.
-    pub async fn authenticate(&self, key: &ApiKey) -> Result<Option<TenantId>> {
+    pub async fn authenticate(&self, key: &ApiKey) -> Result<Option<Principal>> {
         let hash = key.hash();
         let record = match self.known.get(&hash).await {
             Some(record) => record,
@@ -40,7 +50,16 @@ impl Authenticator {
         let now = self.clock.now();
         Ok(record
             .filter(|record| record.revoked_at.is_none() && record.expires_at.is_none_or(|expiry| now < expiry))
-            .map(|record| record.tenant_id))
+            .map(|record| Principal { tenant: record.tenant_id, key: record.id }))
+    }
+
+    /// Those of `keys` that are neither revoked nor expired. Asks the database in one query, whatever is remembered: it
+    /// is for what outlives a request, and who asks decides how often.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer: not knowing is not a refusal.
+    pub async fn live_keys(&self, keys: &[Uuid]) -> Result<HashSet<Uuid>> {
+        self.store.live_keys(keys, self.clock.now()).await
     }
 
     /// One query however many requests of a tenant arrive at once.

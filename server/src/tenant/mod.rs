@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use authenticate::Authenticator;
+pub use authenticate::{Authenticator, Principal};
 pub use key::{ApiKey, KeyHash};
 pub use tenants::{Bootstrap, IssuedKey, KeyRecord, TenantRecord, Tenants};
 

@@ -76,7 +76,7 @@ throw_away_key() {
 }
 
 # start_server: builds Parlor and starts it on a free port with an empty SQLite database. Sets `server_url` and
-# `server_key`, whose tenant is `default`.
+# `server_key`, whose tenant is `default`, and for commands beside the server `parlor` and `database_url`.
 start_server() {
     local target_dir
     step "build Parlor"
@@ -84,12 +84,14 @@ start_server() {
     target_dir=$(cargo metadata --no-deps --format-version 1 |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 
+    parlor=$target_dir/debug/parlor
+    database_url=sqlite://$temp/parlor.db
     server_key=$(throw_away_key)
     shown_on_failure "$temp/parlor.log"
     # It is read before the server's own process has opened it, now and then.
     : >"$temp/parlor.out"
-    PARLOR_BOOTSTRAP_API_KEY=$server_key "$target_dir/debug/parlor" --listen 127.0.0.1:0 --log info --log-format text \
-        --database-url "sqlite://$temp/parlor.db" >"$temp/parlor.out" 2>"$temp/parlor.log" &
+    PARLOR_BOOTSTRAP_API_KEY=$server_key "$parlor" --listen 127.0.0.1:0 --log info --log-format text \
+        --database-url "$database_url" >"$temp/parlor.out" 2>"$temp/parlor.log" &
     server_pid=$!
     ends_with_stage "$server_pid"
     wait_until 30 server_has_decided || fail "Parlor was not ready within 30 seconds."

@@ -21,12 +21,38 @@ step "Redocly"
 REDOCLY_TELEMETRY=off "$npm_bin/redocly" lint openapi.json --config redocly.yaml
 
 start_server
-step "Schemathesis"
-# In the temporary folder, where its database of examples goes; deterministic, so that a failure is seen again.
-(
+
+# schemathesis FOLDER OPTION...: runs it in a folder of its own, where its configuration is and its memory goes;
+# deterministic, so that a failure is seen again.
+schemathesis() (
     export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$PWD/scripts PYTHONDONTWRITEBYTECODE=1
-    cd "$temp" || exit
-    "$python_bin/st" run "$server_url/openapi.json" --url "$server_url" --header "X-API-Key: $server_key" \
-        --checks all --phases examples,coverage,fuzzing,stateful --max-examples 50 --generation-deterministic \
-        --continue-on-failure --request-timeout 30
+    cd "$1" || exit
+    shift
+    "$python_bin/st" run "$server_url/openapi.json" --url "$server_url" "$@" \
+        --max-examples 50 --generation-deterministic --continue-on-failure --request-timeout 30
 )
+
+step "Schemathesis"
+mkdir "$temp/tenant"
+schemathesis "$temp/tenant" --header "X-API-Key: $server_key" --checks all --phases examples,coverage,fuzzing,stateful
+
+# create_tenant NAME: prints what an auth file of Web Fuzzing Commons says of one with this name and a key.
+create_tenant() {
+    local key
+    "$parlor" tenant create "$1" --database-url "$database_url" >"$temp/tenants/$1.id" &&
+        key=$("$parlor" key create --tenant "$1" --database-url "$database_url") &&
+        printf '{"name": "%s", "fixedHeaders": [{"name": "X-API-Key", "value": "%s"}]}' "$1" "$key"
+}
+
+step "Schemathesis with two tenants"
+mkdir "$temp/tenants"
+owner=$(create_tenant owner)
+stranger=$(create_tenant stranger)
+echo "{\"auth\": [$owner, $stranger]}" >"$temp/tenants/auth.json"
+printf '[auth.wfc]\npath = "auth.json"\npeers = ["owner", "stranger"]\n' >"$temp/tenants/schemathesis.toml"
+schemathesis "$temp/tenants" --checks object_level_authorization,ignored_auth --phases fuzzing,stateful
+# It passes, too, if it never found anything of the owner's to ask for as the stranger.
+for operation in get_chat list_user_chats; do
+    grep -q "tenant=$(<"$temp/tenants/stranger.id") .*operation=\"$operation\" .*status=404 " "$temp/parlor.log" ||
+        fail "The stranger never asked for what is the owner's with $operation."
+done

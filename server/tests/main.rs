@@ -19,6 +19,7 @@ mod outage;
 mod parameters;
 mod problems;
 mod recovery;
+mod released;
 mod sdk;
 mod shutdown;
 mod tenancy;

@@ -70,8 +70,7 @@ fn about_blank() -> String {
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct FieldError {
-    /// Where it is: a JSON Pointer (RFC 6901) into the body, or `/query/`, `/path/` or `/header/` and the name of a
-    /// parameter.
+    /// Where it is: a JSON Pointer (RFC 6901) into the body, or `/query/` or `/header/` and the name of a parameter.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,

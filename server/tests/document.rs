@@ -8,7 +8,7 @@ use crate::support::{Client, TestDatabase, TestServer};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
 
-fn committed() -> Value {
+pub(crate) fn committed() -> Value {
     serde_json::from_str(&fs::read_to_string(COMMITTED).unwrap()).unwrap()
 }
 

@@ -4,7 +4,10 @@ use parlor_server::config::Limits;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Client, TestDatabase, TestServer, raw};
+use crate::{
+    document::committed,
+    support::{Client, TestDatabase, TestServer, raw},
+};
 
 /// Every request of the table is refused with exactly these errors, and stores nothing.
 async fn refused(server: &TestServer, body: impl Into<Vec<u8>>, errors: &[(&str, &str)]) {
@@ -101,12 +104,39 @@ async fn every_wrong_body_is_refused_with_all_that_is_wrong_and_leaves_nothing()
 }
 
 #[tokio::test]
-async fn thousands_of_unknown_members_are_answered_in_bounds() {
+async fn thousands_of_wrong_things_are_answered_in_bounds() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;
-    let members: Vec<String> = (0..6_000).map(|n| format!("\"{n}\":1")).collect();
-    let answer = server.client().create_chat_from(format!("{{{}}}", members.join(",")), 400).await;
-    assert_eq!(answer.errors().len(), 1_000);
+    let most = committed()["components"]["schemas"]["Problem"]["properties"]["errors"]["maxItems"].as_u64().unwrap();
+    let names = || 0..most + 1;
+    // The header is looked at before the body, which alone has too much.
+    let client = server.client().header("Idempotency-Key", "");
+    let members: Vec<String> = names().map(|name| format!("\"{name}\":1")).collect();
+    let in_body = client.create_chat_from(format!("{{{}}}", members.join(",")), 400).await.errors();
+    assert_eq!(in_body.len() as u64, most);
+    assert_eq!((in_body[0].0.as_str(), in_body[1].0.as_str()), ("/header/Idempotency-Key", "/user_id"));
+    let parameters: Vec<String> = names().map(|name| name.to_string()).collect();
+    let in_query = client.get(&format!("/api/v1/chats/?{}", parameters.join("&")), 400).await.errors();
+    assert_eq!(in_query.len() as u64, most);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_too_long_a_name_is_pointed_at_from_outside() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let most = &committed()["components"]["schemas"]["FieldError"]["properties"]["pointer"]["maxLength"];
+    let most = usize::try_from(most.as_u64().unwrap()).unwrap();
+    for (length, shown) in [(most - 1, format!("/{}", "é".repeat(most - 1))), (most, String::new())] {
+        let name = "é".repeat(length);
+        let body = json!({ "user_id": "u", &name: 1 }).to_string();
+        refused(&server, body, &[(&shown, "is not a known member")]).await;
+    }
+    let name = "n".repeat(most);
+    let twice = format!(r#"{{"user_id":"u","metadata":{{"a":{{"{name}":1,"{name}":2}}}}}}"#);
+    refused(&server, twice, &[("/metadata/a", "is given twice")]).await;
+    let errors = server.client().get(&format!("/api/v1/chats/?{name}=1"), 400).await.errors();
+    assert_eq!(errors, [("/query".to_owned(), "is not a known parameter".to_owned())]);
     server.stop().await;
 }
 

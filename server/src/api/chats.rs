@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     Tag,
-    cursor::List,
-    paging::{self, Paging, next_cursor},
+    cursor::{Cursor, List},
+    paging::{self, Count, Items, Limit, Paging, default_limit, next_cursor},
     values::{ChatId, Nullable, Timestamp},
 };
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
         answer::Created,
         auth::Caller,
         body::{FromMembers, Json, JsonBody, Members},
+        bounded::{Text, text_schema},
         idempotency::IdempotencyHeader,
         path::Path,
         problem::{Code, Failure, Operation},
@@ -82,7 +83,7 @@ impl ChatsApi {
         Ok(Json(ChatPage {
             next_cursor: Nullable(next_cursor(&list, &page, |chat| chat.id.as_u128())),
             has_more: page.has_more,
-            chats: page.items.into_iter().map(ChatDetails::from).collect(),
+            chats: Items::first(page.items.into_iter().map(ChatDetails::from).collect()),
         }))
     }
 
@@ -106,11 +107,11 @@ impl ChatsApi {
         let page = chats.list_user_chats(caller.tenant, &user.0, paging.window(&list, Uuid::from_u128)?).await?;
         Ok(Json(ChatList {
             next_cursor: Nullable(next_cursor(&list, &page, |chat| chat.id.as_u128())),
-            total: Nullable(page.total),
+            total: Nullable(page.total.map(Count::nearest)),
             offset: Nullable(paging.offset()),
             limit: paging.limit(),
             has_more: page.has_more,
-            chats: page.items.into_iter().map(ChatSummary::from).collect(),
+            chats: Items::first(page.items.into_iter().map(ChatSummary::from).collect()),
         }))
     }
 
@@ -163,11 +164,7 @@ impl ChatsApi {
         _query: Query<DeleteChatQuery>,
     ) -> Result<Json<ChatDeleted>, Failure<DeleteChat>> {
         let deleted = chats.delete_chat(caller.tenant, id.0.0).await?;
-        Ok(Json(ChatDeleted {
-            success: true,
-            message: "The chat was deleted.".to_owned(),
-            deleted_at: Timestamp(deleted.at),
-        }))
+        Ok(Json(ChatDeleted { success: true, message: Text::cut(DELETED), deleted_at: Timestamp(deleted.at) }))
     }
 }
 
@@ -298,11 +295,9 @@ fn filter_list(filter: &ChatFilter) -> List {
 impl FromParameter for Label {
     fn schema() -> MetaSchema {
         MetaSchema {
-            min_length: Some(1),
-            max_length: Some(Metadata::MAX_BYTES),
             pattern: Some("^[^:]*:".to_owned()),
             example: Some("department:technical".into()),
-            ..MetaSchema::new("string")
+            ..text_schema(1, Metadata::MAX_BYTES)
         }
     }
 
@@ -350,10 +345,9 @@ impl FromQuery for DeleteChatQuery {
 #[derive(Debug, Object)]
 #[oai(example)]
 struct CreateChatRequest {
-    /// The ID of the user creating the chat session. 1–255 characters, no control characters.
+    /// The ID of the user creating the chat session. No control characters.
     user_id: UserId,
-    /// Optional custom title for the chat, 1–255 characters after trimming. If not provided, a title will be
-    /// auto-generated.
+    /// Optional custom title for the chat, counted after trimming. If not provided, a title will be auto-generated.
     #[oai(nullable)]
     title: Option<Title>,
     /// Optional metadata object to store additional information about the chat: any JSON, at most 16 KiB without white
@@ -396,7 +390,7 @@ impl Example for CreateChatRequest {
 #[derive(Debug, Object)]
 #[oai(example)]
 struct UpdateChatRequest {
-    /// Another title, 1–255 characters after trimming.
+    /// Another title, counted after trimming.
     #[oai(nullable)]
     title: Option<Title>,
     /// A JSON merge patch (RFC 7396) of the metadata. What comes out has the bounds of any metadata.
@@ -437,7 +431,7 @@ struct Chat {
     /// The ID of the user who owns this chat.
     user_id: UserId,
     /// The tenant identifier, determined by the API key.
-    tenant_id: String,
+    tenant_id: Text<255>,
     /// The title of the chat session.
     title: Title,
     config: ChatConfig,
@@ -464,8 +458,7 @@ struct ChatSummary {
     #[serde(flatten)]
     chat: Chat,
     /// How many messages it has.
-    #[oai(validator(minimum(value = "0")))]
-    message_count: i64,
+    message_count: Count,
 }
 
 /// A chat session with all that is known of it.
@@ -476,8 +469,7 @@ struct ChatDetails {
     #[serde(flatten)]
     chat: Chat,
     /// How many messages it has.
-    #[oai(validator(minimum(value = "0")))]
-    message_count: i64,
+    message_count: Count,
     /// Whether it takes messages.
     status: Status,
 }
@@ -487,19 +479,17 @@ struct ChatDetails {
 #[oai(example)]
 struct ChatList {
     /// The chats of the page.
-    #[oai(validator(max_items = 100))]
-    chats: Vec<ChatSummary>,
+    chats: Items<ChatSummary>,
     /// How many chats the user has; null on a page that a cursor began.
-    total: Nullable<i64>,
+    total: Nullable<Count>,
     /// How many were skipped; null on a page that a cursor began.
-    offset: Nullable<i64>,
+    offset: Nullable<Count>,
     /// How many were asked for at most.
-    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
-    limit: u32,
+    limit: Limit,
     /// Whether the list goes on.
     has_more: bool,
     /// Where it goes on; null at its end.
-    next_cursor: Nullable<String>,
+    next_cursor: Nullable<Cursor>,
 }
 
 /// A page of a tenant's chats.
@@ -507,13 +497,15 @@ struct ChatList {
 #[oai(example)]
 struct ChatPage {
     /// The chats of the page.
-    #[oai(validator(max_items = 100))]
-    chats: Vec<ChatDetails>,
+    chats: Items<ChatDetails>,
     /// Where the list goes on; null at its end.
-    next_cursor: Nullable<String>,
+    next_cursor: Nullable<Cursor>,
     /// Whether the list goes on.
     has_more: bool,
 }
+
+/// A deletion in words.
+const DELETED: &str = "The chat was deleted.";
 
 /// What was deleted.
 #[derive(Debug, Serialize, Object)]
@@ -522,8 +514,7 @@ struct ChatDeleted {
     /// Always true.
     success: bool,
     /// The same in words.
-    #[oai(validator(max_length = 255))]
-    message: String,
+    message: Text<255>,
     /// Since when the chat is gone, UTC.
     deleted_at: Timestamp,
 }
@@ -533,7 +524,7 @@ impl From<chat::Chat> for Chat {
         Self {
             id: chat.id,
             user_id: chat.user_id,
-            tenant_id: chat.tenant_id.to_string(),
+            tenant_id: Text::cut(chat.tenant_id.to_string()),
             title: chat.title,
             config: ChatConfig { metadata: chat.metadata },
             created_at: Timestamp(chat.created_at),
@@ -545,13 +536,13 @@ impl From<chat::Chat> for Chat {
 
 impl From<chat::Chat> for ChatSummary {
     fn from(chat: chat::Chat) -> Self {
-        Self { message_count: chat.message_count, chat: chat.into() }
+        Self { message_count: Count::nearest(chat.message_count), chat: chat.into() }
     }
 }
 
 impl From<chat::Chat> for ChatDetails {
     fn from(chat: chat::Chat) -> Self {
-        Self { message_count: chat.message_count, status: chat.status, chat: chat.into() }
+        Self { message_count: Count::nearest(chat.message_count), status: chat.status, chat: chat.into() }
     }
 }
 
@@ -572,23 +563,23 @@ impl Example for Chat {
 
 impl Example for ChatSummary {
     fn example() -> Self {
-        Self { chat: Chat::example(), message_count: 0 }
+        Self { chat: Chat::example(), message_count: Count::nearest(0) }
     }
 }
 
 impl Example for ChatDetails {
     fn example() -> Self {
-        Self { chat: Chat::example(), message_count: 0, status: Status::Active }
+        Self { chat: Chat::example(), message_count: Count::nearest(0), status: Status::Active }
     }
 }
 
 impl Example for ChatList {
     fn example() -> Self {
         Self {
-            chats: vec![ChatSummary::example()],
-            total: Nullable(Some(1)),
-            offset: Nullable(Some(0)),
-            limit: 50,
+            chats: Items::first(vec![ChatSummary::example()]),
+            total: Nullable(Some(Count::nearest(1))),
+            offset: Nullable(Some(Count::nearest(0))),
+            limit: default_limit(),
             has_more: false,
             next_cursor: Nullable(None),
         }
@@ -597,7 +588,7 @@ impl Example for ChatList {
 
 impl Example for ChatPage {
     fn example() -> Self {
-        Self { chats: vec![ChatDetails::example()], next_cursor: Nullable(None), has_more: false }
+        Self { chats: Items::first(vec![ChatDetails::example()]), next_cursor: Nullable(None), has_more: false }
     }
 }
 
@@ -605,7 +596,7 @@ impl Example for ChatDeleted {
     fn example() -> Self {
         example(json!({
             "success": true,
-            "message": "The chat was deleted.",
+            "message": DELETED,
             "deleted_at": "2024-01-15T11:00:00Z",
         }))
     }

@@ -5,12 +5,55 @@
 //! decided by the caller's key alone.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use poem_openapi::registry::MetaSchema;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::chat::Violation;
+use crate::{
+    chat::Violation,
+    http::{
+        body::text,
+        bounded::{describe, text_schema},
+        query::FromParameter,
+    },
+};
 
 const PLACE_BYTES: usize = 16;
 const CHECK_BYTES: usize = 8;
+
+/// A cursor, or text that may turn out to be none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Cursor(String);
+
+impl Cursor {
+    /// Characters at most. Clients hold what they were given by this version to it, so it leaves room to the next.
+    const MAX_CHARS: usize = 128;
+
+    /// Takes any text within the bounds: only its list can tell a cursor.
+    fn new(text: String) -> Result<Self, Violation> {
+        if (1..=Self::MAX_CHARS).contains(&text.chars().count()) { Ok(Self(text)) } else { Err(no_cursor()) }
+    }
+}
+
+/// Six bits a character, without padding.
+const _: () = assert!(((PLACE_BYTES + CHECK_BYTES) * 8).div_ceil(6) <= Cursor::MAX_CHARS);
+
+fn no_cursor() -> Violation {
+    Violation::new("is not a cursor of this list")
+}
+
+impl FromParameter for Cursor {
+    fn schema() -> MetaSchema {
+        text_schema(1, Self::MAX_CHARS)
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        Self::new(text.to_owned())
+    }
+}
+
+describe!(Cursor, Self::schema(), |json| text(&json).and_then(Self::new), |value| Some(value.0.as_str().into()));
 
 /// The list that a cursor belongs to.
 pub(super) struct List(Sha256);
@@ -31,17 +74,16 @@ impl List {
     }
 
     /// The cursor for `place`.
-    pub(super) fn cursor(&self, place: u128) -> String {
+    pub(super) fn cursor(&self, place: u128) -> Cursor {
         let place = place.to_be_bytes();
-        URL_SAFE_NO_PAD.encode([place.as_slice(), &self.check(place)].concat())
+        Cursor(URL_SAFE_NO_PAD.encode([place.as_slice(), &self.check(place)].concat()))
     }
 
     /// The place of a cursor of this list.
-    pub(super) fn place(&self, cursor: &str) -> Result<u128, Violation> {
-        let wrong = || Violation::new("is not a cursor of this list");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-        let (place, check) = bytes.split_first_chunk::<PLACE_BYTES>().ok_or_else(wrong)?;
-        if check == self.check(*place) { Ok(u128::from_be_bytes(*place)) } else { Err(wrong()) }
+    pub(super) fn place(&self, cursor: &Cursor) -> Result<u128, Violation> {
+        let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| no_cursor())?;
+        let (place, check) = bytes.split_first_chunk::<PLACE_BYTES>().ok_or_else(no_cursor)?;
+        if check == self.check(*place) { Ok(u128::from_be_bytes(*place)) } else { Err(no_cursor()) }
     }
 
     fn check(&self, place: [u8; PLACE_BYTES]) -> [u8; CHECK_BYTES] {
@@ -68,14 +110,14 @@ mod tests {
     #[test]
     fn a_damaged_cursor_is_told() {
         let list = List::of("list_things");
-        let cursor = list.cursor(u128::MAX);
+        let Cursor(cursor) = list.cursor(u128::MAX);
         for place in 0..cursor.len() {
             let mut damaged = cursor.clone().into_bytes();
             damaged[place] = if damaged[place] == b'A' { b'B' } else { b'A' };
-            assert!(list.place(&String::from_utf8(damaged).unwrap()).is_err(), "at {place}");
+            assert!(list.place(&Cursor(String::from_utf8(damaged).unwrap())).is_err(), "at {place}");
         }
         for broken in ["", "A", &cursor[1..], &cursor[..30], &format!("{cursor}AAAA"), "é", "not base64!"] {
-            assert!(list.place(broken).is_err(), "{broken}");
+            assert!(list.place(&Cursor(broken.to_owned())).is_err(), "{broken}");
         }
     }
 }

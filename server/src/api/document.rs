@@ -219,7 +219,7 @@ fn whole_numbers(schema: &mut Map<String, Value>) {
         if let Some(number) = schema.get_mut(bound)
             && let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0)
         {
-            #[expect(clippy::cast_possible_truncation, reason = "bounds are small")]
+            #[expect(clippy::cast_possible_truncation, reason = "no bound is beyond what a double keeps exact")]
             let whole = float as i64;
             *number = whole.into();
         }

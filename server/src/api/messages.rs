@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{
     Tag,
     chats::example,
-    cursor::List,
-    paging::{self, Offset, Paging, next_cursor},
+    cursor::{Cursor, List},
+    paging::{self, Count, Items, Limit, Paging, default_limit, next_cursor},
     values::{ChatId, Nullable, Timestamp},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         answer::Created,
         auth::Caller,
         body::{FromMembers, Json, JsonBody, Members},
+        bounded::Integer,
         idempotency::IdempotencyHeader,
         path::Path,
         problem::{Code, Failure, Operation},
@@ -58,11 +59,11 @@ impl MessagesApi {
         let page = messages.list_messages(caller.tenant, chat.0.0, after_seq, window).await?;
         Ok(Json(MessageList {
             next_cursor: Nullable(next_cursor(&list, &page, |message| u128::from(message.seq.unsigned_abs()))),
-            total: Nullable(page.total),
+            total: Nullable(page.total.map(Count::nearest)),
             offset: Nullable(paging.offset()),
             limit: paging.limit(),
             has_more: page.has_more,
-            messages: page.items.into_iter().map(Message::from).collect(),
+            messages: Items::first(page.items.into_iter().map(Message::from).collect()),
         }))
     }
 
@@ -133,14 +134,14 @@ impl FromQuery for ListMessagesQuery {
         Parameter {
             name: "after_seq",
             description: "Only messages with a greater `seq`. `total` and `offset` count those.",
-            schema: Offset::schema,
+            schema: Count::schema,
         },
     ];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
         let paging = Paging::with_offset(parameters, Order::Asc);
-        let after_seq = parameters.optional::<Offset>("after_seq");
-        Some(Self { after_seq: after_seq?.map(|seq| seq.0), paging: paging? })
+        let after_seq = parameters.optional::<Count>("after_seq");
+        Some(Self { after_seq: after_seq?.map(Count::get), paging: paging? })
     }
 }
 
@@ -148,7 +149,7 @@ impl FromQuery for ListMessagesQuery {
 #[derive(Debug, Object)]
 #[oai(example)]
 struct SendMessageRequest {
-    /// What is said: 1–32,768 characters.
+    /// What is said.
     content: Content,
     /// Who speaks; a user if not given.
     #[oai(nullable)]
@@ -165,7 +166,7 @@ struct SendMessageRequest {
     /// Any JSON, at most 16 KiB without white space and 32 levels deep.
     #[oai(nullable)]
     metadata: Option<Metadata>,
-    /// The sender's own name for the message, unique in the chat. 1–128 characters, no control characters.
+    /// The sender's own name for the message, unique in the chat. No control characters.
     #[oai(nullable)]
     client_message_id: Option<ClientMessageId>,
 }
@@ -234,8 +235,7 @@ struct Message {
     /// What was given with the message; empty when nothing was.
     metadata: Metadata,
     /// Its place in the chat: from 1, without gaps.
-    #[oai(validator(minimum(value = "1")))]
-    seq: i64,
+    seq: Integer<1>,
     /// The sender's own name for the message; null if it gave none.
     client_message_id: Nullable<ClientMessageId>,
     /// Which user, or which assistant; null for one without a name.
@@ -247,19 +247,17 @@ struct Message {
 #[oai(example)]
 struct MessageList {
     /// The messages of the page.
-    #[oai(validator(max_items = 100))]
-    messages: Vec<Message>,
+    messages: Items<Message>,
     /// How many messages there are, after `after_seq` if it was given; null on a page that a cursor began.
-    total: Nullable<i64>,
+    total: Nullable<Count>,
     /// How many were skipped; null on a page that a cursor began.
-    offset: Nullable<i64>,
+    offset: Nullable<Count>,
     /// How many were asked for at most.
-    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
-    limit: u32,
+    limit: Limit,
     /// Whether the list goes on.
     has_more: bool,
     /// Where it goes on; null at its end.
-    next_cursor: Nullable<String>,
+    next_cursor: Nullable<Cursor>,
 }
 
 impl From<chat::Message> for Message {
@@ -272,7 +270,7 @@ impl From<chat::Message> for Message {
             media_url: Nullable(message.media_url),
             created_at: Timestamp(message.created_at),
             metadata: message.metadata,
-            seq: message.seq,
+            seq: Integer::nearest(message.seq),
             client_message_id: Nullable(message.client_message_id),
             sender_id: Nullable(message.sender_id),
         }
@@ -299,10 +297,10 @@ impl Example for Message {
 impl Example for MessageList {
     fn example() -> Self {
         Self {
-            messages: vec![Message::example()],
-            total: Nullable(Some(1)),
-            offset: Nullable(Some(0)),
-            limit: 50,
+            messages: Items::first(vec![Message::example()]),
+            total: Nullable(Some(Count::nearest(1))),
+            offset: Nullable(Some(Count::nearest(0))),
+            limit: default_limit(),
             has_more: false,
             next_cursor: Nullable(None),
         }

@@ -10,7 +10,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::{
     chat::{
@@ -18,6 +18,7 @@ use crate::{
     },
     http::{
         body::{FromMember, text},
+        bounded::{describe, text_schema},
         path::FromPath,
         problem::Code,
         query::FromParameter,
@@ -38,7 +39,7 @@ impl FromParameter for ChatId {
 
     fn from_parameter(text: &str) -> Result<Self, Violation> {
         // The hyphenated form only: one chat has one path.
-        let id = Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
+        let id = Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH);
         id.map(Self).ok_or_else(|| Violation::new("must be a UUID"))
     }
 }
@@ -105,61 +106,11 @@ impl<T: ToJSON> ToJSON for Nullable<T> {
     }
 }
 
-fn text_schema(min: usize, max: usize, pattern: &str) -> MetaSchema {
-    MetaSchema {
-        min_length: Some(min),
-        max_length: Some(max),
-        pattern: Some(pattern.to_owned()),
-        ..MetaSchema::new("string")
-    }
-}
-
 fn metadata_schema() -> MetaSchema {
     MetaSchema {
         additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
         ..MetaSchema::new("object")
     }
-}
-
-/// poem-openapi's view of a value: an inline schema, and JSON both ways, of which it uses the way out for examples.
-macro_rules! describe {
-    ($type:ty, $schema:expr, |$json:ident| $parse:expr, |$value:ident| $print:expr) => {
-        impl Type for $type {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(self.as_raw_value().into_iter())
-            }
-        }
-
-        impl ParseFromJSON for $type {
-            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-                let $json = serde_json::value::to_raw_value(&value).map_err(ParseError::custom)?;
-                $parse.map_err(|violation: Violation| ParseError::custom(violation.detail))
-            }
-        }
-
-        impl ToJSON for $type {
-            fn to_json(&self) -> Option<Value> {
-                let $value = self;
-                $print
-            }
-        }
-    };
 }
 
 /// A moment on the wire: RFC 3339, UTC with the suffix `Z`, at most microseconds.
@@ -197,7 +148,10 @@ macro_rules! describe_text {
     ($($type:ty),+) => {
         $(impl FromParameter for $type {
             fn schema() -> MetaSchema {
-                text_schema(<$type>::MIN_CHARS, <$type>::MAX_CHARS, <$type>::PATTERN)
+                MetaSchema {
+                    pattern: Some(<$type>::PATTERN.to_owned()),
+                    ..text_schema(<$type>::MIN_CHARS, <$type>::MAX_CHARS)
+                }
             }
 
             fn from_parameter(text: &str) -> Result<Self, Violation> {

@@ -14,17 +14,21 @@ use serde::Serialize;
 
 use super::{
     body::Json,
-    problem::{request_id_header, response_header},
+    bounded::Text,
+    problem::{constant, request_id_header, response_header},
 };
 
 /// Set on an answer that repeats an earlier one.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const TRUE: &str = "true";
+/// The path of a new resource.
+type Location = Text<255>;
 
 /// 201, with `Location` where the new resource has a path of its own.
 #[derive(Debug)]
 pub(crate) struct Created<T> {
     body: Json<T>,
-    location: Option<String>,
+    location: Option<Location>,
     replayed: bool,
 }
 
@@ -36,7 +40,7 @@ impl<T> Created<T> {
 
     /// It is found at the path `location`.
     pub(crate) fn at(self, location: String) -> Self {
-        Self { location: Some(location), ..self }
+        Self { location: Location::new(location).ok(), ..self }
     }
 }
 
@@ -48,11 +52,11 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
         }
         response.set_status(StatusCode::CREATED);
         // A path of ours is visible ASCII; a header that could not be set would be a missing hint, not a wrong answer.
-        if let Some(Ok(location)) = self.location.map(HeaderValue::try_from) {
+        if let Some(Ok(location)) = self.location.map(|location| HeaderValue::from_str(location.as_str())) {
             response.headers_mut().insert(header::LOCATION, location);
         }
         if self.replayed {
-            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static(TRUE));
         }
         response
     }
@@ -67,8 +71,12 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
                 status_range: None,
                 content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
                 headers: vec![
-                    response_header("Location", "The path of the new resource, if it has one."),
-                    response_header("Idempotency-Replayed", "`true` when this answer repeats an earlier one."),
+                    response_header("Location", "The path of the new resource, if it has one.", Location::schema()),
+                    response_header(
+                        "Idempotency-Replayed",
+                        "`true` when this answer repeats an earlier one.",
+                        constant(TRUE),
+                    ),
                     request_id_header(),
                 ],
             }],

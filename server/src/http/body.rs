@@ -21,7 +21,10 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::problem::{Code, FieldError, Problem, request_id_header};
+use super::{
+    field_error::FieldError,
+    problem::{Code, Problem, request_id_header},
+};
 use crate::{
     chat::{RawObject, Violation, pointer_step},
     config::Limits,
@@ -201,7 +204,6 @@ impl Members<'_> {
         for (name, _) in self.left {
             self.errors.push(FieldError::new(pointer_step(&name), "is not a known member"));
         }
-        self.errors.truncate(FieldError::MAX_COUNT);
         self.errors
     }
 }

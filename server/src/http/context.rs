@@ -9,18 +9,20 @@ use crate::tenant::TenantId;
 
 /// The header in which a request may bring an id and every answer carries one.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
-const REQUEST_ID_MAX: usize = 128;
 
 /// Names one request in answers and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(String);
 
 impl RequestId {
-    /// The caller's id when it is sane, else a new one. Sane: 1–128 ASCII letters, digits, `-`, `_`, `.`, `:`, so that it
+    /// Characters at most.
+    pub(crate) const MAX_CHARS: usize = 128;
+
+    /// The caller's id when it is sane, else a new one. Sane: some ASCII letters, digits, `-`, `_`, `.`, `:`, so that it
     /// can neither forge a log line nor bloat one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let sane = |id: &&str| {
-            (1..=REQUEST_ID_MAX).contains(&id.len())
+            (1..=Self::MAX_CHARS).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
         };
         let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);

@@ -6,10 +6,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
 };
 
-use super::{
-    body::JsonBody,
-    problem::{FieldError, Problem},
-};
+use super::{body::JsonBody, bounded::text_schema, field_error::FieldError, problem::Problem};
 use crate::chat::{Fingerprint, Idempotency, IdempotencyKey, Violation};
 
 /// The header's name.
@@ -61,10 +58,8 @@ impl<'a> ApiExtractor<'a> for IdempotencyHeader {
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
         Some(MetaSchemaRef::Inline(Box::new(MetaSchema {
-            min_length: Some(IdempotencyKey::MIN_CHARS),
-            max_length: Some(IdempotencyKey::MAX_CHARS),
             pattern: Some(IdempotencyKey::PATTERN.to_owned()),
-            ..MetaSchema::new("string")
+            ..text_schema(IdempotencyKey::MIN_CHARS, IdempotencyKey::MAX_CHARS)
         })))
     }
 

@@ -2,13 +2,15 @@
 //!
 //! [`listen`] accepts connections, [`stack`] lists what every request passes through, [`problem`] renders every
 //! failure. What handlers take and give is in [`auth`] (who calls), [`body`] (JSON in and out), [`path`], [`query`] and
-//! [`idempotency`].
+//! [`idempotency`]; how large what they give can get is in [`bounded`].
 
 pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod body;
+pub(crate) mod bounded;
 pub(crate) mod context;
 pub(crate) mod docs;
+pub(crate) mod field_error;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod listen;

@@ -16,16 +16,20 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{context::RequestId, query::FromQuery};
-use crate::{
-    chat::Violation,
-    error::{Cause, Error},
+use super::{
+    bounded::{Integer, Items, Text, text_schema},
+    context::RequestId,
+    field_error::FieldError,
+    query::FromQuery,
 };
+use crate::error::{Cause, Error};
 
 /// The media type of every failure.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 /// Seconds after which trying again makes sense when the database is away.
 const RETRY_AFTER_SECONDS: &str = "1";
+/// How to authenticate, as `WWW-Authenticate` says it.
+const CHALLENGE: &str = r#"ApiKey realm="parlor""#;
 
 /// What went wrong, as a stable word (contract: codes). Clients decide by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,7 +131,7 @@ impl Code {
 pub(crate) struct Problem {
     pub(crate) code: Code,
     detail: Cow<'static, str>,
-    errors: Vec<FieldError>,
+    errors: Errors,
     /// The methods that a path takes, for [`Code::MethodNotAllowed`].
     allow: Option<String>,
     /// For the log only.
@@ -137,7 +141,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// With the code's own sentence.
     pub(crate) fn new(code: Code) -> Self {
-        Self { code, detail: code.sentence().into(), errors: Vec::new(), allow: None, cause: None }
+        Self { code, detail: code.sentence().into(), errors: Errors::first(Vec::new()), allow: None, cause: None }
     }
 
     /// With a more exact sentence.
@@ -145,10 +149,10 @@ impl Problem {
         Self { detail: detail.into(), ..Self::new(code) }
     }
 
-    /// Everything that is wrong with a request.
+    /// Everything that is wrong with a request, in the order in which it was found.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         debug_assert!(!errors.is_empty(), "an invalid request has something invalid");
-        Self { errors, ..Self::new(Code::InvalidRequest) }
+        Self { errors: Errors::first(errors), ..Self::new(Code::InvalidRequest) }
     }
 
     pub(crate) fn not_allowed(allow: String) -> Self {
@@ -175,12 +179,12 @@ impl Problem {
     fn document(&self, request_id: &RequestId) -> ProblemDocument {
         let status = self.code.status();
         ProblemDocument {
-            r#type: "about:blank".to_owned(),
-            title: status.canonical_reason().unwrap_or_default().to_owned(),
-            status: i32::from(status.as_u16()),
-            detail: self.detail.clone().into_owned(),
-            code: self.code.as_str().to_owned(),
-            request_id: request_id.as_str().to_owned(),
+            r#type: Text::cut("about:blank"),
+            title: Text::cut(status.canonical_reason().unwrap_or(status.as_str()).to_owned()),
+            status: Integer::nearest(status.as_u16()),
+            detail: Text::cut(self.detail.clone()),
+            code: Text::cut(self.code.as_str()),
+            request_id: Text::cut(request_id.as_str().to_owned()),
             errors: (self.code == Code::InvalidRequest).then(|| self.errors.clone()),
         }
     }
@@ -189,7 +193,7 @@ impl Problem {
     pub(crate) fn example(code: Code, wrong: (&str, &str)) -> serde_json::Value {
         let mut problem = Self::new(code);
         if code == Code::InvalidRequest {
-            problem.errors = vec![FieldError::new(wrong.0, wrong.1)];
+            problem.errors = Errors::first(vec![FieldError::new(wrong.0, wrong.1)]);
         }
         let request_id = RequestId::example();
         serde_json::to_value(problem.document(&request_id)).expect("a problem is JSON")
@@ -244,7 +248,7 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     match problem.code {
         Code::Unauthorized => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"ApiKey realm="parlor""#));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         Code::Unavailable => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
@@ -262,53 +266,27 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
 pub(crate) struct ProblemDocument {
     /// Always `about:blank`: `code` tells problems apart.
-    #[oai(validator(max_length = 255))]
-    r#type: String,
+    r#type: Text<255>,
     /// The HTTP status in words.
-    #[oai(validator(max_length = 255))]
-    title: String,
+    title: Text<255>,
     /// The HTTP status.
-    #[oai(validator(minimum(value = "400"), maximum(value = "599")))]
-    status: i32,
+    status: Integer<400, 599>,
     /// What is wrong with this request, in a sentence.
-    #[oai(validator(max_length = 1024))]
-    detail: String,
+    detail: Detail,
     /// What went wrong, as a stable word. New words may be added.
-    #[oai(validator(max_length = 64))]
-    code: String,
+    code: Text<64>,
     /// Names this request in the server's log; the same as the header `X-Request-Id`.
-    #[oai(validator(max_length = 128))]
-    request_id: String,
-    /// With `invalid_request`: everything that is wrong.
+    request_id: Text<{ RequestId::MAX_CHARS }>,
+    /// With `invalid_request`: everything that is wrong, in the order in which it was found; of more than there is room
+    /// for, the first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[oai(validator(max_items = 1000))]
-    errors: Option<Vec<FieldError>>,
+    errors: Option<Errors>,
 }
 
-/// One thing that is wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
-pub(crate) struct FieldError {
-    /// Where: a JSON pointer (RFC 6901) into the body, empty for the body itself; `/header/`, `/query/` or `/path/` and a
-    /// name for a parameter.
-    pub(crate) pointer: String,
-    /// What is wrong there. Never repeats the value.
-    #[oai(validator(max_length = 1024))]
-    pub(crate) detail: String,
-}
-
-impl FieldError {
-    /// One answer names at most this many; a body of 64 KiB has room for thousands of unknown members.
-    pub(crate) const MAX_COUNT: usize = 1_000;
-
-    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
-    }
-
-    /// A violation by the value at `pointer`.
-    pub(crate) fn at(pointer: &str, violation: Violation) -> Self {
-        Self { pointer: format!("{pointer}{}", violation.pointer), detail: violation.detail }
-    }
-}
+/// A sentence about what is wrong.
+pub(crate) type Detail = Text<1_024>;
+/// What one answer names; a body has room for thousands of unknown members.
+type Errors = Items<FieldError, 1_000>;
 
 /// What the document says of an operation beside its handler: the query it takes, and how it can fail.
 pub(crate) trait Operation: Send + Sync + 'static {
@@ -317,7 +295,7 @@ pub(crate) trait Operation: Send + Sync + 'static {
     /// Its failures beyond those of every operation.
     const CODES: &'static [Code];
     /// What an invalid request may have wrong, for its example: a pointer and what is wrong there.
-    const WRONG: (&'static str, &'static str) = ("/query/limit", "must be an integer from 1 to 100");
+    const WRONG: (&'static str, &'static str) = ("/query/order", "must be one of asc, desc");
     /// Its query; `()` for none.
     type Query: FromQuery;
 
@@ -378,8 +356,14 @@ impl<F> fmt::Debug for Failure<F> {
 fn response(code: Code) -> MetaResponse {
     let mut headers = vec![request_id_header()];
     match code {
-        Code::Unauthorized => headers.push(response_header("WWW-Authenticate", "How to authenticate.")),
-        Code::Unavailable => headers.push(response_header("Retry-After", "Seconds to wait before trying again.")),
+        Code::Unauthorized => {
+            headers.push(response_header("WWW-Authenticate", "How to authenticate.", constant(CHALLENGE)));
+        }
+        Code::Unavailable => {
+            let seconds =
+                MetaSchema { pattern: Some("^[0-9]+$".to_owned()), ..text_schema(1, RETRY_AFTER_SECONDS.len()) };
+            headers.push(response_header("Retry-After", "Seconds to wait before trying again.", seconds));
+        }
         _ => {}
     }
     MetaResponse {
@@ -393,16 +377,22 @@ fn response(code: Code) -> MetaResponse {
 
 /// The header that every answer has.
 pub(crate) fn request_id_header() -> MetaHeader {
-    response_header("X-Request-Id", "Names this request in the server's log.")
+    let schema = text_schema(1, RequestId::MAX_CHARS);
+    response_header("X-Request-Id", "Names this request in the server's log.", schema)
 }
 
-/// A header of text in an answer.
-pub(crate) fn response_header(name: &str, description: &str) -> MetaHeader {
+/// The schema of a header that always says the same.
+pub(crate) fn constant(value: &str) -> MetaSchema {
+    MetaSchema { enum_items: vec![value.into()], ..MetaSchema::new("string") }
+}
+
+/// A header of an answer.
+pub(crate) fn response_header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
     MetaHeader {
         name: name.to_owned(),
         description: Some(description.to_owned()),
         required: false,
         deprecated: false,
-        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+        schema: MetaSchemaRef::Inline(Box::new(schema)),
     }
 }

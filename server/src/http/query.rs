@@ -4,7 +4,7 @@
 use poem::{Request, RequestBody, error::Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::MetaSchema};
 
-use super::problem::{FieldError, Problem};
+use super::{field_error::FieldError, problem::Problem};
 use crate::chat::Violation;
 
 /// A value of one parameter.
@@ -121,7 +121,6 @@ impl Parameters {
             let pointer = format!("/query{}", crate::chat::pointer_step(&name));
             self.errors.push(FieldError::new(pointer, "is not a known parameter"));
         }
-        self.errors.truncate(FieldError::MAX_COUNT);
         self.errors
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod authentication;
+mod bounds;
 mod chats;
 mod commands;
 mod compatibility;

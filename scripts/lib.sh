@@ -70,6 +70,15 @@ wait_until() {
     done
 }
 
+# blocks PAGE LANGUAGE: writes the fenced blocks of the language to `$temp/LANGUAGE.1` and so on.
+blocks() {
+    awk -v language="$2" -v prefix="$temp/$2." '
+        /^```/ && inside { inside = 0; file = ""; next }
+        /^```/ { inside = 1; split(substr($0, 4), words, ","); if (words[1] == language) file = prefix (++n); next }
+        file != "" { print > file }' "$1"
+    [[ -f $temp/$2.1 ]] || fail "$1 shows nothing in the language $2."
+}
+
 # A random secret that is worth nothing after the stage.
 throw_away_key() {
     od -An -N20 -tx1 /dev/urandom | tr -d ' \n'

@@ -28,6 +28,10 @@ need_curl() {
     has curl || apt_install curl ca-certificates
 }
 
+need_sqlite() {
+    has sqlite3 || apt_install sqlite3
+}
+
 need_python() {
     has python3 || apt_install python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

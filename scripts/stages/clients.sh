@@ -78,6 +78,7 @@ need_npm_tools
 start_server
 
 # In a copy, so that nothing which was generated before is taken for what is generated now.
+root=$PWD
 copy=$temp/copy
 mkdir -p "$copy/examples"
 cp -r examples/generate "$copy/examples"
@@ -105,3 +106,26 @@ done
 client openapi-generator-go
 checked go vet ./...
 does_its_work go run .
+
+step "examples/generate/README.md: its commands, as it shows them"
+# All that they install is in .tools.
+mkdir "$temp/bin"
+for installs in pip npm; do
+    printf '#!/usr/bin/env bash\n' >"$temp/bin/$installs"
+done
+printf '#!/usr/bin/env bash\nexec "$@"\n' >"$temp/bin/npx"
+chmod +x "$temp"/bin/*
+rm -rf "$copy"/examples/generate/*/client
+cd "$copy"
+blocks examples/generate/README.md sh
+sed -i "s/=your-tenant-api-key$/=$server_key/" "$temp/sh.1"
+env -u PYTHONPATH -u MYPYPATH PATH="$temp/bin:$PATH" timeout --foreground 300 bash -eu "$temp/sh.1" >"$temp/out" 2>&1 || {
+    cat "$temp/out" >&2
+    fail "The commands of examples/generate/README.md fail; their output is above."
+}
+done=$(grep -c '^done$' "$temp/out")
+folders=$(find examples/generate -mindepth 1 -maxdepth 1 -type d | wc -l)
+((done == folders)) || fail "The commands ran $done of $folders scenarios to their end."
+
+step "examples/generate/README.md: what it says of each client"
+python3 "$root/scripts/check_clients_page.py" examples/generate

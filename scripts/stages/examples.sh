@@ -59,6 +59,19 @@ answered() {
     echo "${requests:-0}"
 }
 
+# Each operation of the API that the server has carried out, and how often.
+successes() {
+    curl --silent --show-error --fail "$server_url/metrics" |
+        sed -n 's/^parlor_http_requests_total{operation="\([a-z]*_[a-z_]*\)",status="2.."} /\1 /p' | LC_ALL=C sort
+}
+
+# The operations of the API.
+operations() {
+    python3 -c 'import json
+paths = json.load(open("openapi.json"))["paths"].values()
+print(*sorted(operation["operationId"] for methods in paths for operation in methods.values()), sep="\n")'
+}
+
 # The ids of all chats of the tenant, a line each.
 chats() {
     curl --silent --show-error --fail --header "X-API-Key: $server_key" "$server_url/api/v1/chats/?limit=100" |
@@ -88,12 +101,16 @@ echo "$counted chats"
 # This one deletes what it has created.
 support_inbox=(cargo run -q -p parlor-examples --example support_inbox)
 before=$(chats)
+successes >"$temp/before"
 succeeds support_inbox "${support_inbox[@]}"
+successes >"$temp/after"
 cat "$temp/out"
 [[ $(tail -n 1 "$temp/out") == "done" ]] || failed "does not end with the line 'done'"
 opened=$(($(answered create_chat 201) - created))
 ((opened > 0)) || failed "has created no chat"
 [[ $(chats) == "$before" ]] || failed "has left chats behind"
 echo "created $opened chats and left none behind"
+diff <(operations) <(LC_ALL=C comm -13 "$temp/before" "$temp/after" | cut -d ' ' -f 1) >&2 ||
+    failed "does not use every operation ('<'), as README.md says it does"
 refused_with_wrong_key "${support_inbox[@]}"
 refused_without_key "${support_inbox[@]}"

@@ -5,6 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
 
 need_curl
+need_sqlite
 need_python_tools
 need_npm_tools
 need_postgresql
@@ -13,6 +14,7 @@ need_java
 need_go
 
 echo "curl:       $(curl --version | sed -n '1s/^\(curl [^ ]*\).*/\1/p')"
+echo "SQLite:     $(sqlite3 --version | sed 's/ .*//')"
 echo "PostgreSQL: $("$postgres_bin/postgres" --version)"
 echo "Chromium:   $("$chromium" --version 2>/dev/null)"
 echo "Java:       $(java -version 2>&1 | head -n 1)"

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# What README.md shows is typed as it shows it: the commands, the program; and the backup of docs/OPERATIONS.md.
+
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+source scripts/tools.sh
+
+# serves BLOCK: runs a block that starts the server, in the folder of somebody who has just begun.
+serves() {
+    if [[ -n ${server_pid:-} ]]; then
+        kill -INT "$server_pid"
+        wait "$job" || fail "Parlor ended with the exit status $?."
+    fi
+    : >"$temp/parlor.out"
+    rm -f "$temp/pid"
+    (cd "$temp/begun" && PARLOR_LISTEN=127.0.0.1:0 bash -eu "$1") >"$temp/parlor.out" 2>"$temp/parlor.log" &
+    job=$!
+    wait_until 30 test -s "$temp/pid" || fail "The block starts no server."
+    server_pid=$(<"$temp/pid")
+    ends_with_stage "$server_pid"
+    wait_until 30 server_has_decided || fail "Parlor was not ready within 30 seconds."
+    server_runs || fail "Parlor ended before it was ready."
+    [[ -f $temp/begun/parlor.db ]] || fail "The server has not opened ./parlor.db."
+    echo "Parlor listens on $server_url"
+}
+
+# creates_chats BLOCK: runs a block that calls the server, which lists more chats afterwards than it did before.
+creates_chats() {
+    local before
+    before=$(created)
+    sed "s#http://localhost:8000#$server_url#" "$1" >"$1.here"
+    (cd "$temp/begun" && PARLOR_URL=$server_url timeout --foreground 120 bash -eu "$1.here") >"$temp/out" 2>&1 || {
+        cat "$temp/out" >&2
+        fail "The block fails; its output is above."
+    }
+    has_created_more_than "$before" || {
+        cat "$temp/out" >&2
+        fail "The block has created no chat; its output is above."
+    }
+    echo "created $(($(created) - before))"
+}
+
+# How many chats this server has created.
+created() {
+    local requests
+    requests=$(curl --silent --show-error --fail "$server_url/metrics" |
+        sed -n 's/^parlor_http_requests_total{operation="create_chat",status="201"} //p')
+    echo "${requests:-0}"
+}
+
+has_created_more_than() {
+    (($(created) > $1))
+}
+
+# The greeting's command, as one pastes it.
+greeted() {
+    sed -n '/^Create a chat:$/,$ { /^Create a chat:$/! p }' "$temp/parlor.out"
+}
+
+need_curl
+need_python
+need_sqlite
+
+step "build Parlor and its examples"
+cargo build -p parlor-server
+cargo build -p parlor-examples --examples
+target_dir=$(cargo metadata --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+mkdir "$temp/bin" "$temp/begun"
+# Cargo as in the repository, wherever it is called, and without the optimizer, which takes minutes. It becomes what it
+# runs, so its number is the server's.
+cat >"$temp/bin/cargo" <<END
+#!/usr/bin/env bash
+echo \$\$ >"$temp/pid"
+command=\$1
+shift
+for argument; do
+    shift
+    [[ \$argument == --release ]] || set -- "\$@" "\$argument"
+done
+exec "$(command -v cargo)" "\$command" --quiet --manifest-path "$PWD/Cargo.toml" "\$@"
+END
+chmod +x "$temp/bin/cargo"
+real_cargo=$(command -v cargo)
+export PATH=$temp/bin:$PATH
+shown_on_failure "$temp/parlor.log"
+: >"$temp/parlor.log"
+
+blocks README.md sh
+for block in "$temp"/sh.?; do
+    step "README.md: $(tr -s ' \\\n' ' ' <"$block")"
+    case $(<"$block") in
+        # This is one of its stages.
+        scripts/test.sh) ;;
+        "cargo run --release")
+            serves "$block"
+            greeted >"$temp/greeting"
+            creates_chats "$temp/greeting"
+            ;;
+        *"cargo run --release") serves "$block" ;;
+        curl*)
+            creates_chats "$block"
+            request=$block.here
+            ;;
+        *) creates_chats "$block" ;;
+    esac
+done
+
+step "README.md: its program, with the dependencies it names"
+blocks README.md toml
+blocks README.md rust
+# It stays, so that the next time there is less to compile.
+package=$target_dir/readme/mine
+mkdir -p "$package/src"
+ln -sfn "$PWD" "$target_dir/readme/parlor"
+cp Cargo.lock "$package"
+{
+    printf '[package]\nname = "readme"\nversion = "0.0.0"\nedition = "2024"\n\n[workspace]\n\n'
+    cat "$temp/toml.1"
+} >"$package/Cargo.toml"
+sed "s#http://localhost:8000#$server_url#" "$temp/rust.1" >"$package/src/main.rs"
+CARGO_TARGET_DIR=$target_dir "$real_cargo" run --quiet --offline --manifest-path "$package/Cargo.toml" | tee "$temp/out"
+grep -Eq '^[0-9a-f-]{36} belongs to user123$' "$temp/out" || fail "The program says something else."
+
+step "docs/OPERATIONS.md: a backup while chats are created"
+backup=$(grep -o 'sqlite3 [^"]*"[^"]*"' docs/OPERATIONS.md)
+echo "$backup"
+before=$(created)
+stored_before=$(sqlite3 "$temp/begun/parlor.db" "SELECT count(*) FROM chats")
+for _ in {1..50}; do
+    bash -eu "$request"
+done >"$temp/out" 2>&1 &
+load=$!
+wait_until 30 has_created_more_than "$before" || fail "No chat is created."
+(cd "$temp/begun" && bash -eu -c "$backup")
+wait "$load"
+(($(created) == before + 50)) || fail "Not every request was answered with 201 while the backup was made."
+[[ $(sqlite3 "$temp/begun/copy.db" "PRAGMA integrity_check") == ok ]] || fail "The copy is damaged."
+copied=$(sqlite3 "$temp/begun/copy.db" "SELECT count(*) FROM chats")
+((copied > stored_before)) || fail "The copy has $copied chats; there were more when it was made."
+echo "the copy is sound and has $copied chats"

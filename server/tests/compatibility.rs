@@ -3,13 +3,16 @@
 use std::{collections::BTreeSet, fs, io::ErrorKind, net::TcpListener, sync::Arc};
 
 use chrono::Duration;
-use parlor_server::config::Limits;
+use parlor_server::{
+    chat::{ClientMessageId, Content, Idempotency, IdempotencyKey, Metadata, Title, UserId, Window},
+    config::Limits,
+};
 use reqwest::{Method, StatusCode, header::HeaderName};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{Answer, Client, KEY, ManualClock, TestDatabase, TestServer, raw, requests};
+use crate::support::{Answer, Client, KEY, ManualClock, Page, TestDatabase, TestServer, raw, requests};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/COMPATIBILITY.md");
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
@@ -218,6 +221,30 @@ fn the_page_s_table_is_the_document_s() {
             assert_eq!(expected, documented, "{name}");
         }
     }
+}
+
+#[test]
+fn the_page_s_numbers_are_the_server_s() {
+    const MAX_LIMIT: u32 = Window::<()>::MAX_LIMIT;
+    const DEFAULT_LIMIT: u32 = Window::<()>::DEFAULT_LIMIT;
+    let (page, limits) = (Page::read("docs/COMPATIBILITY.md"), Limits::default());
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    for words in [
+        format!("{}–{} characters, no control characters", UserId::MIN_CHARS, UserId::MAX_CHARS),
+        format!("{}–{} characters after trimming", Title::MIN_CHARS, Title::MAX_CHARS),
+        format!("at most {} without white space and {} levels", kib(Metadata::MAX_BYTES), Metadata::MAX_DEPTH),
+        format!("a UUID of version 7; {}–32,768 characters", Content::MIN_CHARS),
+        format!("`client_message_id`**, {}–{} characters", ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS),
+        format!("{}–{} visible ASCII characters", IdempotencyKey::MIN_CHARS, IdempotencyKey::MAX_CHARS),
+        format!("for {} hours the same request", Idempotency::RETENTION.num_hours()),
+        format!("`limit` is 1–{MAX_LIMIT} and {DEFAULT_LIMIT} by default"),
+        format!("over {MAX_LIMIT} is 400, not clamped"),
+        format!("{} for a body (413)", kib(limits.body_bytes)),
+    ] {
+        page.says(&words);
+    }
+    assert_eq!(Content::MAX_CHARS, 32_768);
+    Page::read("docs/API-DESIGN.md").says(&format!("`limit` 1–{MAX_LIMIT} ({DEFAULT_LIMIT})"));
 }
 
 #[tokio::test]

@@ -51,16 +51,20 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
             .stderr(File::create(&path).unwrap()),
     );
     let client = Client::new(process.address).key(KEY).header("X-Request-Id", "request-7");
-    let chat = client.create_chat(&json!({ "user_id": "u", "title": "a private title" }), 201).await.json();
+    let chat =
+        client.create_chat(&json!({ "user_id": "a-private-user", "title": "a private title" }), 201).await.json();
     client.create_chat(&json!({ "user_id": 7 }), 400).await;
     client.clone().key("a-wrong-key-of-somebody").create_chat(&json!({}), 401).await;
-    client.get(&format!("/nope?api_key={KEY}"), 404).await;
+    client.get(&format!("/a-private-path?api_key={KEY}"), 404).await;
+    client.list_user_chats("a-private-user", &[], 200).await;
+    let message = json!({ "content": "private words", "metadata": { "a": "private-value" } });
+    client.send_message(chat["id"].as_str().unwrap(), &message, 201).await;
     process.finish();
 
     let log = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
-    assert_eq!(answered.len(), 4, "{log}");
+    assert_eq!(answered.len(), 6, "{log}");
     assert_eq!(answered[0]["request_id"], "request-7");
     assert_eq!(answered[0]["tenant"], chat["tenant_id"]);
     assert_eq!(answered[0]["operation"], "create_chat");
@@ -68,7 +72,8 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     assert!(answered[0]["duration_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(answered[2]["status"], 401);
     assert!(answered[2].get("tenant").is_none());
-    for secret in [KEY, "a-wrong-key-of-somebody", "a private title"] {
+    let what_is_private = [KEY, "a-wrong-key-of-somebody", "a private title", "private words", "private-"];
+    for secret in what_is_private {
         assert!(!log.contains(secret), "{secret:?} is in the log");
     }
 }

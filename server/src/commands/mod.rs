@@ -150,4 +150,29 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn the_table_of_settings_in_the_operations_page_is_the_command_line_s() {
+        let page = include_str!("../../../docs/OPERATIONS.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `--")).map(|line| {
+            let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            [cells[1], cells[2], cells[3]].map(str::to_owned)
+        });
+        let shown: Vec<_> = rows.collect();
+        let settings = |command: &clap::Command| {
+            let setting = |argument: &clap::Arg| {
+                let variable = argument.get_env().expect("a setting has a variable").to_str().unwrap();
+                let default = argument.get_default_values().first().map_or("none", |value| value.to_str().unwrap());
+                [format!("--{}", argument.get_long().unwrap()), variable.to_owned(), default.to_owned()]
+            };
+            command.get_arguments().map(setting).collect::<Vec<_>>()
+        };
+        let command = Cli::command();
+        assert_eq!(settings(&command), shown);
+        assert_eq!(settings(command.find_subcommand("serve").unwrap()), shown);
+        let others =
+            command.get_subcommands().flat_map(clap::Command::get_subcommands).flat_map(clap::Command::get_arguments);
+        let variables: Vec<_> = others.filter_map(|argument| argument.get_env()?.to_str()).collect();
+        assert_eq!(variables, ["DATABASE_URL"; 5], "each command for tenants and keys, and nothing else");
+    }
 }

@@ -164,12 +164,28 @@ pub(super) fn write_transaction() -> TransactionOptions {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::Statement;
+
     use super::*;
 
     #[test]
     fn a_database_url_never_shows_its_password() {
         let url: DatabaseUrl = "postgres://parlor:hunter2@localhost/parlor".parse().unwrap();
         assert_eq!(format!("{url} {url:?}"), "postgres://*** postgres://***");
+    }
+
+    #[tokio::test]
+    async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
+        let database = connect_to_file(&url, 1).await.unwrap();
+        let setting = async |name: &str| {
+            let pragma = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+            database.query_one_raw(pragma).await.unwrap().unwrap()
+        };
+        assert_eq!(setting("journal_mode").await.try_get_by_index::<String>(0).unwrap(), "wal");
+        // As SQLite numbers them, 2 is FULL.
+        assert_eq!(setting("synchronous").await.try_get_by_index::<i64>(0).unwrap(), 2);
     }
 
     #[test]

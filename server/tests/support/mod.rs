@@ -1,10 +1,12 @@
-//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut.
+//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut,
+//! the documentation's pages.
 
 mod client;
 mod clock;
 mod database;
 mod link;
 mod lock;
+pub(crate) mod page;
 mod process;
 pub(crate) mod requests;
 mod server;
@@ -14,6 +16,7 @@ pub(crate) use clock::ManualClock;
 pub(crate) use database::TestDatabase;
 pub(crate) use link::Link;
 pub(crate) use lock::WriteLock;
+pub(crate) use page::Page;
 pub(crate) use process::ServerProcess;
 pub(crate) use server::TestServer;
 

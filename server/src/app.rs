@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    assistant::Assistant,
     chat::{Chats, Messages},
     clock::{Clock, Moments, SystemClock},
     config::{Config, Limits},
@@ -25,6 +26,7 @@ pub struct App {
     store: Store,
     moments: Moments,
     bootstrap: Bootstrap,
+    assistant: Assistant,
     services: Services,
 }
 
@@ -43,7 +45,8 @@ impl App {
     /// Opens the database, brings it up to date, and makes sure that it has a key.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable) when the database cannot be reached.
+    /// [`Error::Unavailable`](crate::error::Error::Unavailable) when the database cannot be reached;
+    /// [`Error::Invalid`](crate::error::Error::Invalid) when the assistant cannot be set up.
     pub async fn open(config: Config) -> Result<Self> {
         Self::open_at(config, Arc::new(SystemClock)).await
     }
@@ -53,7 +56,8 @@ impl App {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let Config { database, bootstrap_key, limits } = config;
+        let Config { database, bootstrap_key, assistant, limits } = config;
+        let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
         let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone()).await?;
@@ -71,12 +75,17 @@ impl App {
             metrics,
             limits: Arc::new(limits),
         };
-        Ok(Self { store, moments, bootstrap, services })
+        Ok(Self { store, moments, bootstrap, assistant, services })
     }
 
     /// What opening did about the database's first key.
     pub fn bootstrap(&self) -> &Bootstrap {
         &self.bootstrap
+    }
+
+    /// Who answers users' messages.
+    pub fn assistant(&self) -> &Assistant {
+        &self.assistant
     }
 
     /// The operators' side: tenants and keys.

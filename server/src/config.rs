@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
+    assistant::{AssistantLimits, Provider},
     store::{DatabaseUrl, WriterLimits},
     tenant::ApiKey,
 };
@@ -14,6 +15,8 @@ pub struct Config {
     pub database: DatabaseUrl,
     /// A key to add to the tenant `default` when the database does not know it; `None`: an empty database gets a random one.
     pub bootstrap_key: Option<ApiKey>,
+    /// Who answers users' messages.
+    pub assistant: Provider,
     /// The bounds.
     pub limits: Limits,
 }
@@ -26,7 +29,7 @@ impl Config {
 
     /// On `database`, everything else by default.
     pub fn new(database: DatabaseUrl) -> Self {
-        Self { database, bootstrap_key: None, limits: Limits::default() }
+        Self { database, bootstrap_key: None, assistant: Provider::None, limits: Limits::default() }
     }
 }
 
@@ -47,6 +50,8 @@ pub struct Limits {
     pub key_cache_entries: u64,
     /// The writer's bounds.
     pub writer: WriterLimits,
+    /// The assistant's bounds.
+    pub assistant: AssistantLimits,
 }
 
 impl Default for Limits {
@@ -59,6 +64,7 @@ impl Default for Limits {
             key_cache: Duration::from_secs(2),
             key_cache_entries: 10_000,
             writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(10) },
+            assistant: AssistantLimits::default(),
         }
     }
 }

@@ -17,8 +17,9 @@
 //! # The modules
 //!
 //! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api` and
-//! `http` put it on the wire; [`store`] keeps it. [`app`] builds all of it, [`config`] has every setting, [`commands`] is
-//! the command line. [`clock`] is where time comes from; [`metrics`] what is counted.
+//! `http` put it on the wire; [`store`] keeps it. [`assistant`] makes answers to what users write. [`app`] builds all of
+//! it, [`config`] has every setting, [`commands`] is the command line. [`clock`] is where time comes from; [`metrics`]
+//! what is counted.
 //!
 //! The server can be embedded:
 //!
@@ -36,6 +37,7 @@
 //! ```
 
 pub mod app;
+pub mod assistant;
 pub mod chat;
 pub mod clock;
 pub mod commands;

@@ -127,6 +127,16 @@ async fn mistakes_are_answered_with_a_sentence_that_says_what_to_do() {
     let short = failure(url, &["serve", "--bootstrap-api-key", "hunter2"]);
     assert!(short.contains("16 to 255 visible ASCII characters") && !short.contains("hunter2"), "{short}");
     assert!(failure(url, &["serve", "--log", "parlor=loud"]).contains("cannot be understood"));
+    assert!(failure(url, &["serve", "--assistant", "openai"]).contains("--openai-model or PARLOR_OPENAI_MODEL"));
+    let openai = ["serve", "--assistant", "openai", "--openai-model", "tiny"];
+    for (flag, value, rule) in [
+        ("--openai-base-url", "http://me:hunter2@localhost/v1", "must not hold a user name or password"),
+        ("--openai-api-key", "hunter2 ", "must be visible ASCII"),
+    ] {
+        let sentence = failure(url, &[&openai[..], &[flag, value]].concat());
+        assert!(sentence.contains(rule) && !sentence.contains("hunter2"), "{sentence}");
+    }
+    assert!(failure(url, &["serve", "--assistant-history", "0"]).contains("--assistant-history"));
     assert!(failure(url, &["serve", "--listen", "192.0.2.1:80"]).contains("--listen takes another address"));
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod assistant;
 mod authentication;
 mod bounds;
 mod chats;

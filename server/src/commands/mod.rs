@@ -1,5 +1,6 @@
 //! The command line: `parlor [serve|openapi|tenant|key]`.
 
+mod assistant;
 mod key;
 mod log;
 mod openapi;

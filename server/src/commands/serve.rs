@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Failure, Unshown, log::Log};
+use super::{Database, Failure, Unshown, assistant::Assistant, log::Log};
 use crate::{
     app::App,
     config::Config,
@@ -31,6 +31,8 @@ pub(super) struct Serve {
     #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY", hide_env_values = true)]
     bootstrap_api_key: Option<Unshown>,
     #[command(flatten)]
+    assistant: Assistant,
+    #[command(flatten)]
     log: Log,
 }
 
@@ -39,6 +41,8 @@ impl Serve {
         self.log.start()?;
         let mut config = Config::new(self.database.url()?);
         config.bootstrap_key = self.bootstrap_api_key.map(|key| ApiKey::chosen(&key.0)).transpose()?;
+        config.limits.assistant.history = self.assistant.history();
+        config.assistant = self.assistant.provider()?;
         let app = App::open(config).await?;
         // Bound last: a server that is not ready does not let connections pile up.
         let listener = TcpListener::bind(self.listen)

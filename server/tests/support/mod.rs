@@ -1,5 +1,5 @@
-//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut,
-//! the documentation's pages.
+//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut, a model's server
+//! that plays a script, the documentation's pages.
 
 mod client;
 mod clock;
@@ -10,6 +10,7 @@ pub(crate) mod page;
 mod process;
 pub(crate) mod requests;
 mod server;
+pub(crate) mod upstream;
 
 pub(crate) use client::{Answer, Client, raw};
 pub(crate) use clock::ManualClock;

@@ -1,0 +1,78 @@
+//! Who answers users' messages.
+
+use clap::{Args, ValueEnum, value_parser};
+
+use super::Unshown;
+use crate::{
+    assistant::{AssistantLimits, BaseUrl, BearerToken, OpenAi, Provider},
+    error::{Error, Result},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Assistant {
+    /// Who answers users' messages.
+    #[arg(long = "assistant", env = "PARLOR_ASSISTANT", value_enum, default_value_t = Kind::None)]
+    kind: Kind,
+    /// How many messages of a chat the assistant is given, the one to be answered included.
+    #[arg(
+        long = "assistant-history",
+        env = "PARLOR_ASSISTANT_HISTORY",
+        default_value_t = AssistantLimits::HISTORY,
+        value_parser = value_parser!(u32).range(1..=100)
+    )]
+    history: u32,
+    /// Where the OpenAI-compatible server is, up to what precedes `/chat/completions`.
+    #[arg(long, env = "PARLOR_OPENAI_BASE_URL", hide_env_values = true, default_value = BaseUrl::OPENAI)]
+    openai_base_url: Unshown,
+    /// The key that server wants, if it wants one.
+    #[arg(long, env = "PARLOR_OPENAI_API_KEY", hide_env_values = true)]
+    openai_api_key: Option<Unshown>,
+    /// Which of its models answers.
+    #[arg(long, env = "PARLOR_OPENAI_MODEL")]
+    openai_model: Option<String>,
+    /// What the model is told before the conversation.
+    #[arg(long, env = "PARLOR_OPENAI_SYSTEM_PROMPT", hide_env_values = true)]
+    openai_system_prompt: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Nobody.
+    None,
+    /// The user's own words come back, for trying things out.
+    Echo,
+    /// A model of OpenAI, vLLM, llama.cpp, Ollama or the like.
+    Openai,
+}
+
+impl Assistant {
+    pub(super) fn history(&self) -> u32 {
+        self.history
+    }
+
+    pub(super) fn provider(self) -> Result<Provider> {
+        Ok(match self.kind {
+            Kind::None => Provider::None,
+            Kind::Echo => Provider::Echo { pause: Provider::ECHO_PAUSE },
+            Kind::Openai => Provider::OpenAi(self.openai()?),
+        })
+    }
+
+    /// An empty variable is one that is not set, as deployment files have it.
+    fn openai(self) -> Result<OpenAi> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let model = given(self.openai_model).ok_or_else(|| {
+            Error::Invalid(
+                "`--assistant openai` needs to know which model answers: name it with --openai-model or \
+                 PARLOR_OPENAI_MODEL"
+                    .to_owned(),
+            )
+        })?;
+        Ok(OpenAi {
+            base_url: self.openai_base_url.0.parse()?,
+            api_key: given(self.openai_api_key.map(|key| key.0)).map(BearerToken::new).transpose()?,
+            model,
+            system_prompt: given(self.openai_system_prompt),
+        })
+    }
+}

@@ -168,7 +168,8 @@ async fn an_answer_is_complete_with_a_reason_or_with_the_last_event() {
 
 #[tokio::test]
 async fn a_complete_answer_does_not_wait_for_a_server_that_does_not_end_it() {
-    let mut answer = ask(&Upstream::start(vec![stream(), piece(says("a")), piece(finishes("stop")), Step::Hold]).await);
+    let whole = says("a") + &finishes("stop");
+    let mut answer = ask(&Upstream::start(vec![stream(), piece(whole), Step::Hold]).await);
     assert_eq!(answer.try_next().await.unwrap().unwrap(), "a");
     pause();
     assert_eq!(answer.try_next().await, Ok(None));
@@ -304,6 +305,16 @@ async fn reasoning_is_not_shown_and_is_a_sign_of_life() {
         let script = vec![stream(), piece(&thinks), piece(thinks), piece(says("a")), piece(DONE), end()];
         assert_eq!(answer(script).await.unwrap(), ["a"]);
     }
+}
+
+#[tokio::test]
+async fn after_reasoning_the_limit_is_that_of_further_tokens() {
+    let limits = AssistantLimits { between_tokens: Duration::from_millis(1), ..Default::default() };
+    let thinks = "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n";
+    let upstream = Upstream::start(vec![stream(), piece(thinks), Step::Hold]).await;
+    let provider = Provider::OpenAi(settings(&format!("http://{}", upstream.address)));
+    let mut answer = Assistant::new(provider, limits).unwrap().answer(asking("Hello")).unwrap();
+    assert_eq!(answer.try_next().await, Err(AssistantError::Stalled(limits.between_tokens)));
 }
 
 #[tokio::test]

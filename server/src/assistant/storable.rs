@@ -7,7 +7,10 @@ use crate::chat::Content;
 /// and an error instead of nothing at all.
 pub(super) fn storable(tokens: TokenStream) -> TokenStream {
     Box::pin(stream::try_unfold((tokens, 0), |(mut tokens, so_far)| async move {
-        while so_far < Content::MAX_CHARS {
+        if so_far == Content::MAX_CHARS {
+            return Ok(None);
+        }
+        loop {
             let Some(mut token) = tokens.next().await.transpose()? else {
                 return if so_far == 0 { Err(AssistantError::Empty) } else { Ok(None) };
             };
@@ -20,7 +23,6 @@ pub(super) fn storable(tokens: TokenStream) -> TokenStream {
                 return Ok(Some((token, (tokens, so_far))));
             }
         }
-        Ok(None)
     }))
 }
 

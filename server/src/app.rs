@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assistant::Assistant,
-    chat::{Chats, Messages},
+    chat::{Chats, Messages, Tickets},
     clock::{Clock, Moments, SystemClock},
     config::{Config, Limits},
     error::Result,
@@ -17,7 +17,7 @@ use crate::{
     tenant::{Authenticator, Bootstrap, Tenants},
 };
 
-/// How often expired idempotency records are swept away.
+/// How often what has expired is swept away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// A server that is ready to serve.
@@ -35,6 +35,7 @@ pub struct App {
 pub(crate) struct Services {
     pub(crate) chats: Arc<Chats>,
     pub(crate) messages: Arc<Messages>,
+    pub(crate) tickets: Arc<Tickets>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -65,6 +66,7 @@ impl App {
         let services = Services {
             chats: Arc::new(Chats::new(store.clone(), moments.clone())),
             messages: Arc::new(Messages::new(store.clone())),
+            tickets: Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket)),
             authenticator: Arc::new(Authenticator::new(
                 store.clone(),
                 clock,
@@ -93,6 +95,11 @@ impl App {
         Tenants::new(self.store.clone(), self.moments.clone())
     }
 
+    /// What lets users connect without a key.
+    pub fn tickets(&self) -> Arc<Tickets> {
+        self.services.tickets.clone()
+    }
+
     /// Serves on `listener` until `shutdown` is cancelled. Then, in this order: no connection is accepted any more,
     /// accepted requests finish, the writer commits what is queued, the database is closed.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
@@ -110,10 +117,10 @@ async fn sweep(store: Store, moments: Moments) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        match store.forget_expired_idempotency(moments.now()).await {
+        match store.forget_expired(moments.now()).await {
             Ok(0) => {}
-            Ok(records) => tracing::debug!(records, "forgot expired idempotency records"),
-            Err(error) => tracing::warn!(%error, "could not sweep idempotency records"),
+            Ok(rows) => tracing::debug!(rows, "forgot what had expired"),
+            Err(error) => tracing::warn!(%error, "could not sweep away what has expired"),
         }
     }
 }

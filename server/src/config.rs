@@ -48,6 +48,8 @@ pub struct Limits {
     pub key_cache: Duration,
     /// How many lookups are remembered.
     pub key_cache_entries: u64,
+    /// For how long a ticket can be used.
+    pub ticket: Duration,
     /// The writer's bounds.
     pub writer: WriterLimits,
     /// The assistant's bounds.
@@ -63,6 +65,7 @@ impl Default for Limits {
             drain: Duration::from_secs(30),
             key_cache: Duration::from_secs(2),
             key_cache_entries: 10_000,
+            ticket: Duration::from_mins(1),
             writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(10) },
             assistant: AssistantLimits::default(),
         }

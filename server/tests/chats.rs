@@ -155,7 +155,9 @@ async fn a_deleted_chat_leaves_nothing_behind() {
         let keyed = client.clone().header("Idempotency-Key", &format!("m{n}"));
         keyed.send_message(id, &json!({ "content": "x" }), 201).await;
     }
+    client.create_ticket(id, &json!({ "user_id": "u" }), 201).await;
     let other = client.new_chat("u").await;
+    client.create_ticket(&other, &json!({ "user_id": "u" }), 201).await;
     client.send_message(&other, &json!({ "content": "stays" }), 201).await;
 
     let answer = client.delete_chat(id, &[("force", "false")], 200).await.json();
@@ -165,7 +167,8 @@ async fn a_deleted_chat_leaves_nothing_behind() {
     client.get_chat(id, 404).await;
     client.delete_chat(id, &[], 404).await;
     assert_eq!(client.list_chats(&[("metadata", "department:technical")], 200).await.json()["chats"], json!([]));
-    for (table, left) in [("chats", 1), ("messages", 1), ("chat_labels", 0), ("idempotency_records", 0)] {
+    let tables = [("chats", 1), ("messages", 1), ("chat_labels", 0), ("tickets", 1), ("idempotency_records", 0)];
+    for (table, left) in tables {
         assert_eq!(database.count(&format!("SELECT COUNT(*) AS n FROM {table}")).await, left, "{table}");
     }
     // The key is free again: what it named is gone.

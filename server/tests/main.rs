@@ -28,3 +28,4 @@ mod released;
 mod sdk;
 mod shutdown;
 mod tenancy;
+mod tickets;

@@ -7,7 +7,7 @@ mod memory;
 
 use std::{env, sync::Arc};
 
-use parlor_server::config::Limits;
+use parlor_server::{chat::Ticket, config::Limits};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::memory::{Expected, Tenant};
 use crate::support::{
     Client, ManualClock, TestDatabase, TestServer,
-    requests::{chat, messages, query},
+    requests::{chat, messages, query, tickets},
 };
 
 /// Sequences, and operations in each.
@@ -51,6 +51,11 @@ async fn every_answer_is_the_model_s() {
             let (client, model) = &mut tenants[who];
             let what = operation(client, model, &mut random, &id).await;
             what.unwrap_or_else(|difference| panic!("seed {seed}, step {step}: {difference}"));
+        }
+        for (ticket, expected) in tenants.iter_mut().flat_map(|(_, model)| model.take_tickets()) {
+            let grant = server.tickets.redeem(&Ticket::presented(&ticket).unwrap()).await.unwrap();
+            let got = grant.map(|grant| (grant.chat_id.to_string(), grant.user_id.as_str().to_owned()));
+            assert_eq!(got, expected, "seed {seed}: {ticket}");
         }
         server.stop().await;
     }
@@ -108,7 +113,15 @@ async fn operation(client: &Client, model: &mut Tenant, random: &mut StdRng, id:
             let expected = model.update_chat(id, &patch, &answer.body);
             compare("update_chat", &patch, expected, &answer)
         }
-        67..71 => {
+        67..70 => {
+            let request = json!({ "user_id": pick(random, &USERS) });
+            // Ignored.
+            let key = random.random_bool(0.3).then(|| pick(random, &KEYS));
+            let answer = send(client, Method::POST, &tickets(id), Some(&request), key).await;
+            let expected = model.create_ticket(id, &request, &answer.body);
+            compare("create_ticket", &request, expected, &answer)
+        }
+        70..74 => {
             let answer = send(client, Method::DELETE, &chat(id), None, None).await;
             let expected = model.delete_chat(id, &answer.body);
             compare("delete_chat", &json!(id), expected, &answer)

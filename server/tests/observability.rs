@@ -53,6 +53,7 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     let client = Client::new(process.address).key(KEY).header("X-Request-Id", "request-7");
     let chat =
         client.create_chat(&json!({ "user_id": "a-private-user", "title": "a private title" }), 201).await.json();
+    let ticket = client.create_ticket(chat["id"].as_str().unwrap(), &json!({ "user_id": "u" }), 201).await.json();
     client.create_chat(&json!({ "user_id": 7 }), 400).await;
     client.clone().key("a-wrong-key-of-somebody").create_chat(&json!({}), 401).await;
     client.get(&format!("/a-private-path?api_key={KEY}"), 404).await;
@@ -64,15 +65,17 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     let log = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
-    assert_eq!(answered.len(), 6, "{log}");
+    assert_eq!(answered.len(), 7, "{log}");
     assert_eq!(answered[0]["request_id"], "request-7");
     assert_eq!(answered[0]["tenant"], chat["tenant_id"]);
     assert_eq!(answered[0]["operation"], "create_chat");
     assert_eq!(answered[0]["status"], 201);
     assert!(answered[0]["duration_ms"].as_f64().unwrap() > 0.0);
-    assert_eq!(answered[2]["status"], 401);
-    assert!(answered[2].get("tenant").is_none());
-    let what_is_private = [KEY, "a-wrong-key-of-somebody", "a private title", "private words", "private-"];
+    assert_eq!(answered[1]["operation"], "create_ticket");
+    assert_eq!(answered[3]["status"], 401);
+    assert!(answered[3].get("tenant").is_none());
+    let ticket = ticket["ticket"].as_str().unwrap();
+    let what_is_private = [KEY, ticket, "a-wrong-key-of-somebody", "a private title", "private words", "private-"];
     for secret in what_is_private {
         assert!(!log.contains(secret), "{secret:?} is in the log");
     }

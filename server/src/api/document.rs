@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     chats::{ChatsApi, CreateChat, DeleteChat, GetChat, ListChats, ListUserChats, UpdateChat},
     messages::{ListMessages, MessagesApi, SendMessage},
+    tickets::{CreateTicket, TicketsApi},
 };
 use crate::http::{
     problem::{CONTENT_TYPE, Code, Operation, Problem},
@@ -21,8 +22,8 @@ found. A path works with and without the slash at its end. Timestamps are RFC 33
 `application/problem+json` (RFC 9457): decide by its `code`, and quote its `request_id` to the operator.";
 
 /// The handlers, ready to be routed.
-pub(crate) fn service() -> OpenApiService<(ChatsApi, MessagesApi), ()> {
-    OpenApiService::new((ChatsApi, MessagesApi), "Parlor", env!("CARGO_PKG_VERSION"))
+pub(crate) fn service() -> OpenApiService<(ChatsApi, MessagesApi, TicketsApi), ()> {
+    OpenApiService::new((ChatsApi, MessagesApi, TicketsApi), "Parlor", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .server(
             ServerObject::new("{scheme}://{host}")
@@ -78,7 +79,7 @@ impl Described {
 }
 
 /// All operations. One that is missing here has no examples of its failures; a test notices.
-fn operations() -> [Described; 8] {
+fn operations() -> [Described; 9] {
     [
         Described::of::<CreateChat>(),
         Described::of::<ListChats>(),
@@ -88,6 +89,7 @@ fn operations() -> [Described; 8] {
         Described::of::<DeleteChat>(),
         Described::of::<ListMessages>(),
         Described::of::<SendMessage>(),
+        Described::of::<CreateTicket>(),
     ]
 }
 

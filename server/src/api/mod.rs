@@ -5,6 +5,7 @@ mod cursor;
 mod document;
 mod messages;
 mod paging;
+mod tickets;
 mod values;
 
 pub(crate) use document::{document, render, service};
@@ -16,4 +17,6 @@ enum Tag {
     Chats,
     /// What is said in a chat, numbered from 1 without gaps.
     Messages,
+    /// What opens a WebSocket connection to a chat where an API key must not be, as in a browser.
+    Tickets,
 }

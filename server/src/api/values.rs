@@ -8,13 +8,14 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::{
     chat::{
-        ClientMessageId, Content, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Title, UserId, Violation,
+        ClientMessageId, Content, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Ticket, Title, UserId,
+        Violation,
     },
     http::{
         body::{FromMember, text},
@@ -143,6 +144,30 @@ describe!(Metadata, metadata_schema(), |json| Self::from_member(&json), |value| 
 describe!(MetadataPatch, metadata_schema(), |json| Self::from_member(&json), |value| {
     serde_json::from_str(value.as_json()).ok()
 });
+
+/// A ticket in the answer that hands it out; elsewhere it is not shown.
+#[derive(Debug)]
+pub(super) struct RevealedTicket(pub(super) Ticket);
+
+impl Serialize for RevealedTicket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.reveal())
+    }
+}
+
+impl FromMember for RevealedTicket {
+    fn from_member(json: &RawValue) -> Result<Self, Violation> {
+        Ticket::presented(&text(json)?).map(Self).ok_or_else(|| Violation::new("must be a ticket"))
+    }
+}
+
+describe!(
+    RevealedTicket,
+    text_schema(Ticket::CHARS, Ticket::CHARS, Ticket::PATTERN),
+    |json| Self::from_member(&json),
+    |value| serde_json::to_value(value).ok()
+);
+
 /// A value that is checked text, with the bounds that its type has.
 macro_rules! describe_text {
     ($($type:ty),+) => {

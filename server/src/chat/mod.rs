@@ -25,6 +25,7 @@ mod messages;
 mod metadata;
 mod page;
 mod raw_object;
+mod tickets;
 mod title;
 mod user;
 
@@ -35,6 +36,7 @@ pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
 pub use page::{ChatFilter, ChatPlace, Label, MessagePlace, Order, Page, Start, Window};
 pub(crate) use raw_object::RawObject;
+pub use tickets::{IssuedTicket, Ticket, TicketGrant, Tickets};
 pub use title::Title;
 pub use user::UserId;
 

@@ -24,6 +24,49 @@ const TRUE: &str = "true";
 /// The path of a new resource.
 type Location = Text<255>;
 
+/// 201 for a secret that is shown this once and must not be kept on the way.
+#[derive(Debug)]
+pub(crate) struct Issued<T>(Json<T>);
+
+impl<T> Issued<T> {
+    /// `body` holds the secret.
+    pub(crate) fn new(body: T) -> Self {
+        Self(Json(body))
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Issued<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        if response.status().is_success() {
+            response.set_status(StatusCode::CREATED);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Issued<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Created. This answer is not given again.",
+                status: Some(StatusCode::CREATED.as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
+                headers: vec![
+                    response_header("Cache-Control", "`no-store`: what is in the body is secret."),
+                    request_id_header(),
+                ],
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
 /// 201, with `Location` where the new resource has a path of its own.
 #[derive(Debug)]
 pub(crate) struct Created<T> {

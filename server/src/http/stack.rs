@@ -27,7 +27,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         docs::SWAGGER_UI,
         "/docs/{file}",
     ]);
-    let Services { chats, messages, authenticator, store, metrics, limits } = services;
+    let Services { chats, messages, tickets, authenticator, store, metrics, limits } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let routes = Route::new()
         .at("/healthz", get(health::healthz()))
@@ -41,6 +41,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)
         .data(messages)
+        .data(tickets)
         .data(authenticator)
         .data(limits);
     Edge { inner: routes.with(paths), metrics }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     TenantScope,
-    entity::{chat, chat_label, idempotency_record, message, user},
+    entity::{chat, chat_label, idempotency_record, message, ticket, user},
     failure::fault,
     from_micros, labels,
     open::write_transaction,
@@ -126,6 +126,8 @@ impl TenantScope<'_> {
         labels::remove(&transaction, id, labels.into_iter()).await.map_err(fault)?;
         let messages = message::Entity::delete_many().filter(message::Column::ChatId.eq(id));
         messages.exec(&transaction).await.map_err(fault)?;
+        let tickets = ticket::Entity::delete_many().filter(ticket::Column::ChatId.eq(id));
+        tickets.exec(&transaction).await.map_err(fault)?;
         chat::Entity::delete_many().filter(self.place(id)).exec(&transaction).await.map_err(fault)?;
         // Last, as the writer has it.
         let records = idempotency_record::Entity::delete_many().filter(idempotency_record::Column::ChatId.eq(id));

@@ -20,8 +20,12 @@ use super::{
 };
 use crate::{
     error::Result,
-    tenant::{KeyHash, KeyRecord, TenantId},
+    secret::SecretHash,
+    tenant::{KeyRecord, TenantId},
 };
+
+/// Whether the key `k` is valid at the moment `r.now`, in SQL.
+pub(super) const VALID: &str = "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > r.now)";
 
 impl Store {
     pub(crate) async fn create_key(&self, key: &KeyRecord) -> Result<()> {
@@ -40,7 +44,7 @@ impl Store {
         rows.into_iter().map(key_record).collect()
     }
 
-    pub(crate) async fn find_key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>> {
+    pub(crate) async fn find_key(&self, hash: &SecretHash) -> Result<Option<KeyRecord>> {
         let row = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.as_bytes().to_vec()))
             .one(&self.read)
@@ -57,10 +61,7 @@ impl Store {
         let rows =
             Rows::new(vec![("id", Column::Uuid(keys.to_vec())), ("now", Column::BigInt(vec![to_micros(now); count]))]);
         let live = rows.statement(self.read.get_database_backend(), |rows| {
-            format!(
-                "SELECT k.id FROM {rows} JOIN api_keys k ON k.id = r.id \
-                 WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > r.now)"
-            )
+            format!("SELECT k.id FROM {rows} JOIN api_keys k ON k.id = r.id WHERE {VALID}")
         });
         let live = self.read.query_all_raw(live).await.map_err(fault)?;
         live.iter().map(|row| row.try_get("", "id").map_err(fault)).collect()
@@ -98,7 +99,7 @@ fn key_record(row: api_key::Model) -> Result<KeyRecord> {
         tenant_id: TenantId(row.tenant_id),
         name: row.name,
         hint: row.hint,
-        hash: KeyHash::stored(&row.hash)?,
+        hash: SecretHash::stored(&row.hash)?,
         created_at: from_micros(row.created_at)?,
         expires_at: row.expires_at.map(from_micros).transpose()?,
         revoked_at: row.revoked_at.map(from_micros).transpose()?,

@@ -1,7 +1,7 @@
 //! Storage: SQLite or PostgreSQL behind the same queries.
 //!
 //! Two ways lead in. [`Store::tenant`] is the only root for what belongs to a tenant, so that a query cannot forget
-//! whose data it reads. The operators' tables, tenants and keys, are reached from [`Store`] itself.
+//! whose data it reads. What leads to a tenant, keys and tickets, and the tenants themselves are reached from [`Store`].
 //!
 //! Rows on the hot path are written by one `writer` task that commits many requests in one transaction; everything
 //! else goes through sea-orm a statement at a time.
@@ -11,8 +11,8 @@
 
 mod chats;
 mod entity;
+mod expiry;
 mod failure;
-mod idempotency;
 mod keys;
 mod labels;
 mod messages;
@@ -23,6 +23,7 @@ mod plans;
 mod reader;
 mod rows;
 mod tenants;
+mod tickets;
 mod writer;
 
 use std::fmt;

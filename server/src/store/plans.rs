@@ -16,7 +16,7 @@ use crate::{
     clock::{Moments, SystemClock},
     config::Limits,
     metrics::Metrics,
-    store::entity::{chat, idempotency_record},
+    store::entity::{chat, idempotency_record, ticket},
     tenant::TenantId,
 };
 
@@ -86,6 +86,11 @@ async fn fill(store: &Store) {
             "INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
              SELECT {of_one}, 'key' || n, {fingerprint}, {id}, '{{}}', {moment} FROM {rows}",
             fingerprint = if backend == DbBackend::Sqlite { "x'00'" } else { "'\\x00'::bytea" },
+        ),
+        format!(
+            "INSERT INTO tickets (hash, tenant_id, key_id, chat_id, user_id, expires_at) \
+             SELECT {hash}, {of_one}, {id}, {id}, 'user', {moment} FROM {rows}",
+            hash = if backend == DbBackend::Sqlite { "CAST(n AS BLOB)" } else { "n::text::bytea" },
         ),
         "ANALYZE".to_owned(),
     ] {
@@ -195,5 +200,7 @@ async fn every_list_is_served_by_an_index() {
     let of_chat = idempotency_record::Column::ChatId.eq(number(7));
     let records = idempotency_record::Entity::delete_many().filter(of_chat);
     served_by_an_index(&store, "delete_chat's idempotency records", records.build(backend)).await;
+    let tickets = ticket::Entity::delete_many().filter(ticket::Column::ChatId.eq(number(7)));
+    served_by_an_index(&store, "delete_chat's tickets", tickets.build(backend)).await;
     store.close().await;
 }

@@ -3,10 +3,11 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use moka::future::Cache;
 use uuid::Uuid;
 
-use super::{ApiKey, KeyHash, KeyRecord, TenantId};
+use super::{ApiKey, KeyRecord, TenantId};
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    secret::SecretHash,
     store::Store,
 };
 
@@ -27,7 +28,7 @@ pub struct Principal {
 pub struct Authenticator {
     store: Store,
     clock: Arc<dyn Clock>,
-    known: Cache<KeyHash, Option<Arc<KeyRecord>>>,
+    known: Cache<SecretHash, Option<Arc<KeyRecord>>>,
 }
 
 impl Authenticator {
@@ -63,7 +64,7 @@ impl Authenticator {
     }
 
     /// One query however many requests of a tenant arrive at once.
-    async fn look_up(&self, hash: KeyHash) -> Result<Option<Arc<KeyRecord>>> {
+    async fn look_up(&self, hash: SecretHash) -> Result<Option<Arc<KeyRecord>>> {
         let query = async { Ok::<_, Error>(self.store.find_key(&hash).await?.map(Arc::new)) };
         self.known.try_get_with(hash, query).await.map_err(Arc::unwrap_or_clone)
     }

@@ -1,12 +1,11 @@
 use std::fmt;
 
-use rand::{CryptoRng, RngExt as _};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use rand::CryptoRng;
 
-use crate::error::{Cause, Error};
-
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use crate::{
+    error::Error,
+    secret::{ALPHABET, RANDOM_CHARS, SecretHash, random_text},
+};
 
 /// A tenant's API key in clear. Lives only between the request and the hash; never printed, except once by the command
 /// that made it.
@@ -24,13 +23,11 @@ impl ApiKey {
     pub const MIN_CHARS: usize = 16;
     /// Characters at most.
     pub const MAX_CHARS: usize = 255;
-    const RANDOM_CHARS: usize = 32;
     const CHECKSUM_CHARS: usize = 6;
 
     /// Makes a new key from `random`.
     pub fn generate(random: &mut impl CryptoRng) -> Self {
-        let body: String =
-            (0..Self::RANDOM_CHARS).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
+        let body = random_text(random);
         let checksum = checksum(&body);
         Self(format!("{}{body}{checksum}", Self::PREFIX))
     }
@@ -63,10 +60,10 @@ impl ApiKey {
             return None;
         }
         if let Some(rest) = text.strip_prefix(Self::PREFIX) {
-            if !text.is_ascii() || rest.len() != Self::RANDOM_CHARS + Self::CHECKSUM_CHARS {
+            if !text.is_ascii() || rest.len() != RANDOM_CHARS + Self::CHECKSUM_CHARS {
                 return None;
             }
-            let (body, sum) = rest.split_at(Self::RANDOM_CHARS);
+            let (body, sum) = rest.split_at(RANDOM_CHARS);
             if checksum(body) != sum {
                 return None;
             }
@@ -75,9 +72,8 @@ impl ApiKey {
     }
 
     /// What is stored of the key.
-    pub fn hash(&self) -> KeyHash {
-        // A plain hash is enough: the key has 190 random bits, so there is no dictionary to try.
-        KeyHash(Sha256::digest(self.0.as_bytes()).into())
+    pub fn hash(&self) -> SecretHash {
+        SecretHash::of(&self.0)
     }
 
     /// The first characters, to tell keys apart in a list: of ours the prefix and four more, of a chosen one, which may
@@ -96,36 +92,6 @@ impl ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(***)")
-    }
-}
-
-/// SHA-256 of an API key: what the database keeps, and what the cache is asked by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyHash([u8; 32]);
-
-impl KeyHash {
-    /// Takes back what [`Self::as_bytes`] gave.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when it has not 32 bytes.
-    pub fn stored(bytes: &[u8]) -> Result<Self, Error> {
-        bytes.try_into().map(Self).map_err(|_| Error::Internal(Cause::new("a stored key hash has not 32 bytes")))
-    }
-
-    /// The 32 bytes, for storage.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Whether `stored` is this hash, in a time that does not depend on where they differ.
-    pub fn matches(&self, stored: &[u8]) -> bool {
-        self.0.as_slice().ct_eq(stored).into()
-    }
-}
-
-impl fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyHash(***)")
     }
 }
 
@@ -167,7 +133,7 @@ mod tests {
         let key = key();
         let printed = format!("{key:?} {key:#?} {:?}", key.hash());
         assert!(!printed.contains(&key.reveal()[4..]), "{printed}");
-        assert_eq!(printed, "ApiKey(***) ApiKey(***) KeyHash(***)");
+        assert_eq!(printed, "ApiKey(***) ApiKey(***) SecretHash(***)");
     }
 
     #[test]

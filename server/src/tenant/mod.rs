@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use authenticate::{Authenticator, Principal};
-pub use key::{ApiKey, KeyHash};
+pub use key::ApiKey;
 pub use tenants::{Bootstrap, IssuedKey, KeyRecord, TenantRecord, Tenants};
 
 /// Names one tenant. Everything stored belongs to exactly one.

@@ -1,10 +1,11 @@
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use super::{ApiKey, KeyHash, TenantId};
+use super::{ApiKey, TenantId};
 use crate::{
     clock::Moments,
     error::{Error, Result},
+    secret::SecretHash,
     store::Store,
 };
 
@@ -31,7 +32,7 @@ pub struct KeyRecord {
     /// Its first characters.
     pub hint: String,
     /// SHA-256 of the key.
-    pub hash: KeyHash,
+    pub hash: SecretHash,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// From when on it is refused; `None`: never.

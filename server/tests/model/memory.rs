@@ -53,6 +53,8 @@ pub(super) struct Tenant {
     chats: Vec<Chat>,
     /// By key: the request, the first answer, and the chat it belongs to.
     answers: HashMap<String, (Value, Value, String)>,
+    /// By ticket: the chat and the user it is for.
+    tickets: HashMap<String, (String, String)>,
 }
 
 impl Tenant {
@@ -158,6 +160,21 @@ impl Tenant {
         }
         self.keep(key, whole, &message, chat_id);
         Ok(Expected::created(message))
+    }
+
+    pub(super) fn create_ticket(&mut self, chat_id: &str, request: &Value, got: &Value) -> Result<Expected, Refusal> {
+        self.find(chat_id)?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let grant = (chat_id.to_owned(), text(&request["user_id"]));
+        let earlier = self.tickets.insert(text(&got["ticket"]), grant);
+        assert!(earlier.is_none(), "a ticket is given once");
+        Ok(Expected::created(json!({ "ticket": got["ticket"], "expires_at": got["expires_at"] })))
+    }
+
+    /// Each ticket that was given, and the chat and the user that it is still good for.
+    pub(super) fn take_tickets(&mut self) -> Vec<(String, Option<(String, String)>)> {
+        let tickets = std::mem::take(&mut self.tickets).into_iter();
+        tickets.map(|(ticket, grant)| (ticket, self.find(&grant.0).is_ok().then_some(grant))).collect()
     }
 
     fn keep(&mut self, key: Option<&str>, request: Value, answer: &Value, chat_id: &str) {

@@ -15,6 +15,11 @@ pub(crate) fn messages(id: &str) -> String {
     format!("/api/v1/chats/{id}/messages")
 }
 
+/// The path of a chat's tickets.
+pub(crate) fn tickets(id: &str) -> String {
+    format!("/api/v1/chats/{id}/tickets")
+}
+
 /// A query string of `parameters`, percent-encoded.
 pub(crate) fn query(parameters: &[(&str, &str)]) -> String {
     let pairs = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
@@ -49,6 +54,10 @@ impl Client {
 
     pub(crate) async fn list_messages(&self, id: &str, parameters: &[(&str, &str)], expected: u16) -> Answer {
         self.get(&format!("{}{}", messages(id), query(parameters)), expected).await
+    }
+
+    pub(crate) async fn create_ticket(&self, id: &str, request: &Value, expected: u16) -> Answer {
+        self.send(Method::POST, &tickets(id), Some(request.to_string().into_bytes()), expected).await
     }
 
     /// Creates a chat of `user` and returns its id.

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use parlor_server::{
     app::App,
+    chat::Tickets,
     clock::{Clock, SystemClock},
     config::{Config, Limits},
     tenant::{ApiKey, Tenants},
@@ -15,6 +16,7 @@ use super::{Client, KEY, TestDatabase};
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) tenants: Tenants,
+    pub(crate) tickets: Arc<Tickets>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -33,9 +35,9 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let tenants = app.tenants();
+        let (tenants, tickets) = (app.tenants(), app.tickets());
         let task = tokio::spawn(app.run(listener, shutdown.clone()));
-        Self { address, tenants, shutdown, task }
+        Self { address, tenants, tickets, shutdown, task }
     }
 
     /// A client with the bootstrap key.

@@ -6,4 +6,5 @@ pub(super) mod chat_label;
 pub(super) mod idempotency_record;
 pub(super) mod message;
 pub(super) mod tenant;
+pub(super) mod ticket;
 pub(super) mod user;

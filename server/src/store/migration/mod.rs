@@ -2,6 +2,7 @@
 
 mod m0001_create_chat;
 mod m0002_send_message;
+mod m0003_create_ticket;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -10,6 +11,10 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_create_chat::Migration), Box::new(m0002_send_message::Migration)]
+        vec![
+            Box::new(m0001_create_chat::Migration),
+            Box::new(m0002_send_message::Migration),
+            Box::new(m0003_create_ticket::Migration),
+        ]
     }
 }

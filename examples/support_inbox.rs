@@ -18,7 +18,7 @@ use serde_json::json;
 
 /// What the desk keeps with a chat.
 #[derive(Serialize, Deserialize)]
-struct Ticket {
+struct Case {
     department: String,
     /// Names one run of this program, so that it finds its own chats only.
     desk: Uuid,
@@ -53,6 +53,7 @@ impl Desk {
         self.open(&ada, "Invoice twice", "billing").await?;
         self.open(&format!("grace-{}", self.name), "Moth in the relay", "technical").await?;
 
+        self.admit(printer.id, &ada).await?;
         self.converse(printer.id).await?;
         self.show_open("technical", since).await?;
         self.read(printer.id).await?;
@@ -62,10 +63,17 @@ impl Desk {
     }
 
     async fn open(&self, customer: &str, title: &str, department: &str) -> Result<Chat, parlor_sdk::Error> {
-        let ticket = Ticket { department: department.to_owned(), desk: self.name, resolution: None };
-        let chat = self.client.create_chat(NewChat::new(customer).title(title).metadata(ticket)).await?;
+        let case = Case { department: department.to_owned(), desk: self.name, resolution: None };
+        let chat = self.client.create_chat(NewChat::new(customer).title(title).metadata(case)).await?;
         println!("opened \"{title}\" for {department}: {}", chat.id);
         Ok(chat)
+    }
+
+    /// What the customer's browser connects with, since the key must not leave this program.
+    async fn admit(&self, chat: Uuid, customer: &str) -> Result<(), parlor_sdk::Error> {
+        let ticket = self.client.create_ticket(chat, customer).await?;
+        println!("{customer} may connect once, until {}", ticket.expires_at);
+        Ok(())
     }
 
     async fn converse(&self, chat: Uuid) -> Result<(), parlor_sdk::Error> {
@@ -109,8 +117,8 @@ impl Desk {
     async fn resolve(&self, chat: Uuid) -> Result<(), Box<dyn Error>> {
         let patch = ChatPatch::new().metadata(json!({"resolution": "extinguished"})).close();
         let closed = self.client.update_chat(chat, patch).await?;
-        let ticket: Ticket = closed.metadata_as()?;
-        println!("\"{}\" is {}: {}", closed.title, closed.status, ticket.resolution.unwrap_or_default());
+        let case: Case = closed.metadata_as()?;
+        println!("\"{}\" is {}: {}", closed.title, closed.status, case.resolution.unwrap_or_default());
 
         match self.client.send_message(chat, NewMessage::new("One more thing …")).await {
             Err(error) if error.code() == Some(&Code::ChatClosed) => println!("a closed chat takes no messages"),
@@ -126,7 +134,7 @@ impl Desk {
         let page = self.client.list_user_chats(customer).limit(10).await?;
         println!("{} chats of {customer}:", page.total.unwrap_or_default());
         for chat in page.items {
-            println!("  {} ({})", chat.title, chat.metadata_as::<Ticket>()?.department);
+            println!("  {} ({})", chat.title, chat.metadata_as::<Case>()?.department);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ source scripts/tools.sh
 # What one run of any scenario makes the server answer.
 cat >"$temp/expected" <<'END'
 create_chat 201 4
+create_ticket 201 1
 delete_chat 200 3
 get_chat 200 1
 get_chat 401 1

@@ -165,8 +165,8 @@ impl<T> Call<T> {
         })
     }
 
-    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID. Only a `POST` has one:
-    /// [`create_chat`](Client::create_chat) and [`send_message`](Client::send_message).
+    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID. Only
+    /// [`create_chat`](Client::create_chat) and [`send_message`](Client::send_message) have one.
     ///
     /// The server carries out calls with the same key and the same body once and gives all of them the first answer,
     /// for 24 hours. With a key that follows from the application's own data, a call can be repeated after a crash. The
@@ -189,7 +189,7 @@ impl<T> Call<T> {
         let keyed = self.operation.is_keyed();
         self.amend(|draft| {
             if !keyed {
-                return Err(Error::invalid_call("only a call that creates something takes an idempotency key"));
+                return Err(Error::invalid_call("only a call that creates something to stay takes an idempotency key"));
             }
             draft.idempotency_key = Some(IdempotencyKey::parse(key.into())?);
             Ok(())

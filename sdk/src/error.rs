@@ -55,13 +55,27 @@ struct Inner {
 }
 
 /// What the error keeps of an answer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) problem: Option<Problem>,
     pub(crate) body: Option<String>,
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a success says may be a secret, as a ticket is.
+        let shown = self.body.as_ref().filter(|_| !self.status.is_success());
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("request_id", &self.request_id)
+            .field("retry_after", &self.retry_after)
+            .field("problem", &self.problem)
+            .field("body", &shown)
+            .finish()
+    }
 }
 
 /// What the error keeps of the call it ended.
@@ -245,7 +259,7 @@ impl Error {
         self.inner.call.attempts
     }
 
-    /// The `Idempotency-Key` of the call, own or generated; none when it is no `POST`. The same call made again with it
+    /// The `Idempotency-Key` of the call, own or generated; none when it has none. The same call made again with it
     /// ([`Call::idempotency_key`](crate::Call::idempotency_key)) is carried out at most once, for 24 hours.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.inner.call.idempotency_key.as_deref()

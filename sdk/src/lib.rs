@@ -29,13 +29,13 @@
 //!
 //! # What can be called
 //!
-//! | | chats | messages |
-//! |---|---|---|
-//! | create | [`create_chat`](Client::create_chat) | [`send_message`](Client::send_message) |
-//! | read | [`get_chat`](Client::get_chat) | |
-//! | list | [`list_user_chats`](Client::list_user_chats), [`chats`](Client::chats) with a [`ChatFilter`] | [`list_messages`](Client::list_messages) |
-//! | change | [`update_chat`](Client::update_chat) | |
-//! | delete | [`delete_chat`](Client::delete_chat) | |
+//! | | chats | messages | tickets |
+//! |---|---|---|---|
+//! | create | [`create_chat`](Client::create_chat) | [`send_message`](Client::send_message) | [`create_ticket`](Client::create_ticket) |
+//! | read | [`get_chat`](Client::get_chat) | | |
+//! | list | [`list_user_chats`](Client::list_user_chats), [`chats`](Client::chats) with a [`ChatFilter`] | [`list_messages`](Client::list_messages) | |
+//! | change | [`update_chat`](Client::update_chat) | | |
+//! | delete | [`delete_chat`](Client::delete_chat) | | |
 //!
 //! # The life of a call
 //!
@@ -48,6 +48,7 @@
 //! 3. A `POST` gets its `Idempotency-Key`: yours, or a random UUID. A message without a
 //!    [`client_message_id`](NewMessage::client_message_id) gets the same one. The body and the key are fixed from now
 //!    on and the same in every attempt, so the server carries the call out at most once, however often it is sent.
+//!    [`create_ticket`](Client::create_ticket) alone has no key and needs none.
 //! 4. An attempt sends the request and reads the answer, both bounded: 15 seconds, and 8 MiB of body. Redirects are
 //!    not followed: that would lose the body of a `POST`, or hand the API key to another host.
 //! 5. A failure that may pass (no connection, a time-out, a broken connection, 408, 429, 500, 502, 503, 504, and 409
@@ -110,6 +111,7 @@ mod retry;
 mod retry_after;
 mod secret;
 mod target;
+mod tickets;
 mod transport;
 /// For the contract test.
 #[cfg(feature = "utoipa")]
@@ -135,6 +137,7 @@ pub use page::Page;
 pub use problem::{Code, FieldError, Problem};
 pub use response::Response;
 pub use retry::RetryPolicy;
+pub use tickets::Ticket;
 
 /// The crates whose types this one speaks: points in time, [`StatusCode`](http::StatusCode) and
 /// [`HeaderMap`](http::HeaderMap), and the ids of chats and messages.

@@ -28,6 +28,8 @@ enum Repetition {
     Idempotent,
     /// The server recognises its `Idempotency-Key`.
     Keyed,
+    /// What it creates twice is used once at most, and expires.
+    Expendable,
     /// A JSON merge patch, which gives the same result however often it is applied (RFC 7396).
     MergePatch,
     /// For no reason at all.
@@ -70,7 +72,7 @@ impl Operation {
     /// Whether a request that may have been carried out may be sent again.
     pub(crate) fn is_repeatable(&self) -> bool {
         match self.repetition {
-            Repetition::Idempotent | Repetition::Keyed | Repetition::MergePatch => true,
+            Repetition::Idempotent | Repetition::Keyed | Repetition::Expendable | Repetition::MergePatch => true,
             #[cfg(test)]
             Repetition::Never => false,
         }
@@ -154,11 +156,29 @@ pub(crate) const SEND_MESSAGE: Operation = Operation {
     repetition: Repetition::Keyed,
 };
 
+pub(crate) const CREATE_TICKET: Operation = Operation {
+    id: "create_ticket",
+    method: "POST",
+    path: "/api/v1/chats/{chat_id}/tickets",
+    query: &[],
+    statuses: &[201, 400, 401, 404, 413, 415, 500, 503],
+    repetition: Repetition::Expendable,
+};
+
 /// Every operation this version of the SDK can call.
 ///
 /// The contract test compares this table with the server's document, in both directions.
-pub const OPERATIONS: &[Operation] =
-    &[CREATE_CHAT, LIST_CHATS, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, SEND_MESSAGE];
+pub const OPERATIONS: &[Operation] = &[
+    CREATE_CHAT,
+    LIST_CHATS,
+    LIST_USER_CHATS,
+    GET_CHAT,
+    UPDATE_CHAT,
+    DELETE_CHAT,
+    LIST_MESSAGES,
+    SEND_MESSAGE,
+    CREATE_TICKET,
+];
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -172,12 +192,13 @@ pub(crate) mod tests {
         for operation in OPERATIONS {
             let expected = match operation.method {
                 "GET" | "DELETE" => Repetition::Idempotent,
+                "POST" if operation.id == "create_ticket" => Repetition::Expendable,
                 "POST" => Repetition::Keyed,
                 "PATCH" => Repetition::MergePatch,
                 other => panic!("why may {other} be repeated?"),
             };
             assert_eq!(operation.repetition, expected, "{}", operation.id);
-            assert_eq!(operation.is_keyed(), operation.method == "POST", "{}", operation.id);
+            assert_eq!(operation.is_keyed(), expected == Repetition::Keyed, "{}", operation.id);
             assert!(operation.is_repeatable(), "{}", operation.id);
         }
         assert!(!NOT_REPEATABLE.is_repeatable());

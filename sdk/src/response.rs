@@ -82,7 +82,7 @@ impl<T> Response<T> {
         self.attempts
     }
 
-    /// The `Idempotency-Key` of the call, own or generated; none when it is no `POST`.
+    /// The `Idempotency-Key` of the call, own or generated; none when it has none.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.idempotency_key.as_deref()
     }

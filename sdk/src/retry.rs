@@ -15,7 +15,7 @@ use std::time::Duration;
 /// | 500, 502, 503, 504 | yes |
 ///
 /// A request that the server may have acted on is repeated only when that is safe. A `GET` changes nothing. A `POST`
-/// carries an `Idempotency-Key`: the server carries it out once and answers the repetition with the first answer; 500 is
+/// carries an `Idempotency-Key`, unless what it creates expires by itself, as a ticket does: the server carries it out once and answers the repetition with the first answer; 500 is
 /// in the list because the server keeps the key together with what it creates, so after a failure there is neither.
 /// Every `PATCH` of the API is a JSON merge patch, which gives the same result however often it is applied (RFC 7396).
 /// A repeated `DELETE` may find that the first attempt has done it, which counts as success: see

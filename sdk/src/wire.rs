@@ -1,6 +1,7 @@
-//! Pages as they come over the wire. The application sees all of them as a [`Page`].
+//! What crosses the wire in a form that the application does not see: pages, which it sees as a [`Page`], and a body that
+//! is made of an argument.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 use crate::model::{ChatDetails, ChatSummary};
@@ -48,6 +49,15 @@ pub struct MessageList {
     has_more: bool,
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     next_cursor: Option<String>,
+}
+
+/// A ticket to be made.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct CreateTicketRequest {
+    /// The ID of the user who will connect.
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    pub user_id: String,
 }
 
 impl From<ChatList> for Page<ChatSummary> {

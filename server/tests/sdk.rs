@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parlor_sdk::{ChatFilter, ChatPatch, ErrorKind, NewChat, NewMessage, Order, Role, Status};
-use parlor_server::{clock::SystemClock, config::Limits};
+use parlor_server::{chat::Ticket, clock::SystemClock, config::Limits};
 use serde_json::json;
 
 use crate::support::{KEY, TestDatabase, TestServer, WriteLock};
@@ -67,6 +67,23 @@ async fn a_chat_is_talked_in_read_changed_and_deleted() {
     sdk.delete_chat(chat.id).force().await.unwrap();
     let gone = sdk.get_chat(chat.id).await.unwrap_err();
     assert_eq!((gone.status().unwrap().as_u16(), gone.code().unwrap().as_str()), (404, "chat_not_found"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_is_made_and_can_be_redeemed() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let sdk = client(&server, KEY);
+    let chat = sdk.create_chat(NewChat::new("owner")).await.unwrap();
+    let made = sdk.create_ticket(chat.id, "Zoë").await.unwrap();
+    let ticket = Ticket::presented(&made.ticket).unwrap();
+    let grant = server.tickets.redeem(&ticket).await.unwrap().unwrap();
+    assert_eq!((grant.chat_id, grant.user_id.as_str()), (chat.id, "Zoë"));
+    let refused = sdk.create_ticket(chat.id, "").await.unwrap_err();
+    assert_eq!(refused.problem().unwrap().errors[0].pointer, "/user_id");
+    let nowhere = sdk.create_ticket(parlor_sdk::uuid::Uuid::nil(), "Zoë").await.unwrap_err();
+    assert_eq!(nowhere.code().unwrap().as_str(), "chat_not_found");
     server.stop().await;
 }
 

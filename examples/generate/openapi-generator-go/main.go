@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"strings"
 
 	parlor "example.com/scenario/client"
 )
@@ -54,6 +55,7 @@ func main() {
 	listByCursor(ctx, client, created)
 	listByMetadata(ctx, client, created)
 	talk(ctx, client, created[0])
+	invite(ctx, client, created[0])
 	update(ctx, client, created[0])
 	beRefused(ctx, client, created[0])
 	remove(ctx, client, created)
@@ -145,6 +147,13 @@ func talk(ctx context.Context, client *parlor.APIClient, chat string) {
 	later := given(client.MessagesAPI.ListMessages(ctx, chat).AfterSeq(1).Execute())
 	check(len(later.Messages) == 1 && later.Messages[0].SenderRole == "assistant", "one later message")
 	fmt.Println("sent and listed messages:", *page.Total.Get())
+}
+
+func invite(ctx context.Context, client *parlor.APIClient, chat string) {
+	request := parlor.NewCreateTicketRequest("guest")
+	issued := given(client.TicketsAPI.CreateTicket(ctx, chat).CreateTicketRequest(*request).Execute())
+	check(strings.HasPrefix(issued.Ticket, "plt_") && !issued.ExpiresAt.IsZero(), "ticket and expires_at")
+	fmt.Println("invited a guest until", issued.ExpiresAt)
 }
 
 func update(ctx context.Context, client *parlor.APIClient, chat string) {

@@ -18,9 +18,11 @@ from parlor_client import (
     ChatsApi,
     Configuration,
     CreateChatRequest,
+    CreateTicketRequest,
     MessagesApi,
     Problem,
     SendMessageRequest,
+    TicketsApi,
     UpdateChatRequest,
 )
 from parlor_client.exceptions import (
@@ -53,6 +55,7 @@ def main() -> None:
         list_by_cursor(chats, created)
         list_by_metadata(chats, created)
         talk(messages, created[0])
+        invite(TicketsApi(client), created[0])
         update(chats, created[0])
         be_refused(chats, messages, url, created[0])
         delete(chats, created)
@@ -119,6 +122,12 @@ def talk(messages: MessagesApi, chat: UUID) -> None:
     later = messages.list_messages(chat, after_seq=1)
     assert [message.sender_role for message in later.messages] == ["assistant"]
     print("sent and listed messages:", page.total)
+
+
+def invite(tickets: TicketsApi, chat: UUID) -> None:
+    issued = tickets.create_ticket(chat, CreateTicketRequest(user_id="guest"))
+    assert issued.ticket.startswith("plt_") and isinstance(issued.expires_at, datetime)
+    print("invited a guest until", issued.expires_at.isoformat())
 
 
 def update(chats: ChatsApi, chat: UUID) -> None:

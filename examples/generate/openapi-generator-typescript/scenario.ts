@@ -8,7 +8,15 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-import { ChatsApi, Configuration, MessagesApi, ProblemFromJSON, ResponseError, type Problem } from './client';
+import {
+  ChatsApi,
+  Configuration,
+  MessagesApi,
+  ProblemFromJSON,
+  ResponseError,
+  TicketsApi,
+  type Problem,
+} from './client';
 
 // A slash and a letter beyond ASCII: the client has to encode the path.
 const userId = `zoë/${randomUUID()}`;
@@ -28,6 +36,7 @@ if (!key) {
 const configuration = new Configuration({ basePath: url, apiKey: key });
 const chats = new ChatsApi(configuration);
 const messages = new MessagesApi(configuration);
+const tickets = new TicketsApi(configuration);
 
 async function main(): Promise<void> {
   const created = await create();
@@ -36,6 +45,7 @@ async function main(): Promise<void> {
   await listByCursor(created);
   await listByMetadata(created);
   await talk(created[0]);
+  await invite(created[0]);
   await update(created[0]);
   await beRefused(created[0]);
   await remove(created);
@@ -117,6 +127,13 @@ async function talk(chatId: string): Promise<void> {
   const later = await messages.listMessages({ chatId, afterSeq: 1 });
   assert.deepEqual(later.messages.map(message => message.senderRole), ['assistant']);
   console.log('sent and listed messages:', page.total);
+}
+
+async function invite(chatId: string): Promise<void> {
+  const issued = await tickets.createTicket({ chatId, createTicketRequest: { userId: 'guest' } });
+  assert(issued.ticket.startsWith('plt_'));
+  assert(issued.expiresAt instanceof Date);
+  console.log('invited a guest until', issued.expiresAt.toISOString());
 }
 
 async function update(chatId: string): Promise<void> {

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from parlor_client import AuthenticatedClient
 from parlor_client.api.chats import create_chat, delete_chat, get_chat, list_chats, list_user_chats, update_chat
 from parlor_client.api.messages import list_messages, send_message
+from parlor_client.api.tickets import create_ticket
 from parlor_client.models import (
     Chat,
     ChatDeleted,
@@ -22,11 +23,13 @@ from parlor_client.models import (
     ChatPage,
     CreateChatRequest,
     CreateChatRequestMetadataType0,
+    CreateTicketRequest,
     Message,
     MessageList,
     Problem,
     SendMessageRequest,
     SendMessageRequestMetadataType0,
+    Ticket,
     UpdateChatRequest,
     UpdateChatRequestMetadataType0,
 )
@@ -53,6 +56,7 @@ def main() -> None:
         list_by_cursor(client, created)
         list_by_metadata(client, created)
         talk(client, created[0])
+        invite(client, created[0])
         update(client, created[0])
         be_refused(client, url, created[0])
         delete(client, created)
@@ -141,6 +145,13 @@ def talk(client: AuthenticatedClient, chat: UUID) -> None:
     assert isinstance(later, MessageList)
     assert [message.sender_role for message in later.messages] == ["assistant"]
     print("sent and listed messages:", page.total)
+
+
+def invite(client: AuthenticatedClient, chat: UUID) -> None:
+    issued = create_ticket.sync(chat, client=client, body=CreateTicketRequest(user_id="guest"))
+    assert isinstance(issued, Ticket)
+    assert issued.ticket.startswith("plt_") and isinstance(issued.expires_at, datetime)
+    print("invited a guest until", issued.expires_at.isoformat())
 
 
 def update(client: AuthenticatedClient, chat: UUID) -> None:

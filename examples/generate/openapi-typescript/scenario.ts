@@ -38,6 +38,7 @@ async function main(): Promise<void> {
   await listByCursor(created);
   await listByMetadata(created);
   await talk(created[0]);
+  await invite(created[0]);
   await update(created[0]);
   await beRefused(created[0]);
   await remove(created);
@@ -131,6 +132,14 @@ async function talk(chat_id: string): Promise<void> {
   const later = given(await client.GET('/api/v1/chats/{chat_id}/messages', { params: after }));
   assert.deepEqual(later.messages.map(message => message.sender_role), ['assistant']);
   console.log('sent and listed messages:', page.total);
+}
+
+async function invite(chat_id: string): Promise<void> {
+  const request = { params: { path: { chat_id } }, body: { user_id: 'guest' } };
+  const issued = given(await client.POST('/api/v1/chats/{chat_id}/tickets', request));
+  assert(issued.ticket.startsWith('plt_'));
+  assert(!Number.isNaN(Date.parse(issued.expires_at)));
+  console.log('invited a guest until', issued.expires_at);
 }
 
 async function update(chat_id: string): Promise<void> {

@@ -12,6 +12,7 @@ mod requests;
 mod retries;
 mod secrets;
 mod server;
+mod tickets;
 
 use parlor_sdk::{Client, ClientBuilder};
 

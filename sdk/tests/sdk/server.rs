@@ -144,6 +144,11 @@ pub(crate) fn stored(seq: u32) -> Step {
     created(&message(seq))
 }
 
+/// The success of `create_ticket`.
+pub(crate) fn ticket() -> Step {
+    created(r#"{"ticket": "plt_0123456789ABCDEFGHIJKLMNOPQRSTUV", "expires_at": "2024-01-15T10:31:00Z"}"#)
+}
+
 /// A page of `list_messages`.
 pub(crate) fn messages(seqs: &[u32], next_cursor: Option<&str>) -> Step {
     let messages: Vec<_> = seqs.iter().map(|seq| message(*seq)).collect();

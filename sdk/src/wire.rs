@@ -54,10 +54,10 @@ pub struct MessageList {
 /// A ticket to be made.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-pub struct CreateTicketRequest {
+pub(crate) struct CreateTicketRequest {
     /// The ID of the user who will connect.
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
-    pub user_id: String,
+    pub(crate) user_id: String,
 }
 
 impl From<ChatList> for Page<ChatSummary> {

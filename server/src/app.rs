@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     http::{listen, stack},
     metrics::Metrics,
+    realtime::{Answers, Broadcast, Hub, Parts, Realtime},
     store::Store,
     tenant::{Authenticator, Bootstrap, Tenants},
 };
@@ -26,7 +27,6 @@ pub struct App {
     store: Store,
     moments: Moments,
     bootstrap: Bootstrap,
-    assistant: Assistant,
     services: Services,
 }
 
@@ -40,6 +40,7 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) realtime: Arc<Realtime>,
 }
 
 impl App {
@@ -57,37 +58,44 @@ impl App {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let Config { database, bootstrap_key, assistant, limits } = config;
+        let Config { database, bootstrap_key, assistant, origins, limits } = config;
         let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
-        let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone()).await?;
+        let hub = Arc::new(Hub::new());
+        let (prompts, prompted) = mpsc::unbounded_channel();
+        let prompts = assistant.is_there().then_some(prompts);
+        let listener = Arc::new(Broadcast::new(hub.clone(), moments.clone(), prompts));
+        let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone(), listener).await?;
         let bootstrap = Tenants::new(store.clone(), moments.clone()).bootstrap(bootstrap_key.as_ref()).await?;
-        let services = Services {
-            chats: Arc::new(Chats::new(store.clone(), moments.clone())),
-            messages: Arc::new(Messages::new(store.clone())),
-            tickets: Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket)),
-            authenticator: Arc::new(Authenticator::new(
-                store.clone(),
-                clock,
-                limits.key_cache_entries,
-                limits.key_cache,
-            )),
-            store: store.clone(),
-            metrics,
-            limits: Arc::new(limits),
-        };
-        Ok(Self { store, moments, bootstrap, assistant, services })
+        let chats = Arc::new(Chats::new(store.clone(), moments.clone(), hub.clone()));
+        let messages = Arc::new(Messages::new(store.clone()));
+        let tickets = Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket));
+        let authenticator = Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache);
+        let authenticator = Arc::new(authenticator);
+        let at_once = limits.realtime.answers;
+        let answers = Answers::start(assistant, messages.clone(), hub.clone(), moments.clone(), at_once, prompted);
+        let realtime = Arc::new(Realtime::new(Parts {
+            hub,
+            chats: chats.clone(),
+            messages: messages.clone(),
+            tickets: tickets.clone(),
+            authenticator: authenticator.clone(),
+            answers,
+            moments: moments.clone(),
+            limits: limits.realtime,
+            origins,
+            metrics: metrics.realtime.clone(),
+        }));
+        let limits = Arc::new(limits);
+        let services =
+            Services { chats, messages, tickets, authenticator, store: store.clone(), metrics, limits, realtime };
+        Ok(Self { store, moments, bootstrap, services })
     }
 
     /// What opening did about the database's first key.
     pub fn bootstrap(&self) -> &Bootstrap {
         &self.bootstrap
-    }
-
-    /// Who answers users' messages.
-    pub fn assistant(&self) -> &Assistant {
-        &self.assistant
     }
 
     /// The operators' side: tenants and keys.
@@ -100,13 +108,22 @@ impl App {
         self.services.tickets.clone()
     }
 
-    /// Serves on `listener` until `shutdown` is cancelled. Then, in this order: no connection is accepted any more,
-    /// accepted requests finish, the writer commits what is queued, the database is closed.
+    /// Serves on `listener` until `shutdown` is cancelled. Then, in this order: no connection is accepted any more;
+    /// accepted requests finish, while answers that stream are stored as far as they have come and live connections are
+    /// sent what waits for them and closed; the writer commits what is queued; the database is closed.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { store, moments, services, .. } = self;
         let limits = services.limits.clone();
         let sweep = tokio::spawn(sweep(store.clone(), moments));
-        listen::serve(listener, stack::stack(services), &limits, shutdown).await;
+        let realtime = services.realtime.clone();
+        let live = async {
+            tokio::join!(realtime.watch_keys(), async {
+                shutdown.cancelled().await;
+                realtime.close().await;
+            });
+        };
+        let requests = listen::serve(listener, stack::stack(services), &limits, shutdown.clone());
+        tokio::join!(requests, live);
         sweep.abort();
         store.close().await;
     }

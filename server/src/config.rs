@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     assistant::{AssistantLimits, Provider},
+    realtime::RealtimeLimits,
     store::{DatabaseUrl, WriterLimits},
     tenant::ApiKey,
 };
@@ -17,6 +18,9 @@ pub struct Config {
     pub bootstrap_key: Option<ApiKey>,
     /// Who answers users' messages.
     pub assistant: Provider,
+    /// The sites whose pages may open live connections, as browsers name them in `Origin`: `https://example.org`. Empty:
+    /// all of them.
+    pub origins: Vec<String>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -29,7 +33,13 @@ impl Config {
 
     /// On `database`, everything else by default.
     pub fn new(database: DatabaseUrl) -> Self {
-        Self { database, bootstrap_key: None, assistant: Provider::None, limits: Limits::default() }
+        Self {
+            database,
+            bootstrap_key: None,
+            assistant: Provider::None,
+            origins: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -54,6 +64,8 @@ pub struct Limits {
     pub writer: WriterLimits,
     /// The assistant's bounds.
     pub assistant: AssistantLimits,
+    /// The bounds of live connections.
+    pub realtime: RealtimeLimits,
 }
 
 impl Default for Limits {
@@ -68,6 +80,7 @@ impl Default for Limits {
             ticket: Duration::from_mins(1),
             writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(10) },
             assistant: AssistantLimits::default(),
+            realtime: RealtimeLimits::default(),
         }
     }
 }

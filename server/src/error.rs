@@ -25,6 +25,9 @@ pub enum Error {
     /// The user is known and has no chats.
     #[error("the user has no chats")]
     NoChats,
+    /// Connections to the chat are open.
+    #[error("connections to the chat are open")]
+    ChatInUse,
     /// The chat takes no messages.
     #[error("the chat is closed")]
     ChatClosed,

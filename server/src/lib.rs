@@ -17,9 +17,9 @@
 //! # The modules
 //!
 //! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api` and
-//! `http` put it on the wire; [`store`] keeps it. [`assistant`] makes answers to what users write. [`app`] builds all of
-//! it, [`config`] has every setting, [`commands`] is the command line. [`clock`] is where time comes from, [`secret`] what
-//! keys and tickets are made of; [`metrics`] is what is counted.
+//! `http` put it on the wire, [`realtime`] the live part of it; [`store`] keeps it. [`assistant`] makes answers to what
+//! users write. [`app`] builds all of it, [`config`] has every setting, [`commands`] is the command line. [`clock`] is
+//! where time comes from, [`secret`] what keys and tickets are made of; [`metrics`] is what is counted.
 //!
 //! The server can be embedded:
 //!
@@ -44,6 +44,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod metrics;
+pub mod realtime;
 pub mod secret;
 pub mod store;
 pub mod tenant;

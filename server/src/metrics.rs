@@ -21,6 +21,35 @@ pub struct Metrics {
     durations: Family<OperationLabels, Histogram, fn() -> Histogram>,
     /// The writer's part.
     pub writer: WriterMetrics,
+    /// The live connections' part.
+    pub realtime: RealtimeMetrics,
+}
+
+/// How live connections are doing.
+#[derive(Debug, Clone)]
+pub struct RealtimeMetrics {
+    connections: Gauge,
+    closes: Family<CloseLabels, Counter>,
+}
+
+impl RealtimeMetrics {
+    /// Counts an open connection, until what is returned is dropped.
+    pub fn opened(&self) -> impl Drop + use<> {
+        self.connections.inc();
+        Counted(self.connections.clone())
+    }
+
+    /// Shows these codes before the first connection is closed with them.
+    pub fn show(&self, codes: impl IntoIterator<Item = u16>) {
+        for code in codes {
+            drop(self.closes.get_or_create(&CloseLabels { code }));
+        }
+    }
+
+    /// Counts one that the server closed.
+    pub fn closed(&self, code: u16) {
+        self.closes.get_or_create(&CloseLabels { code }).inc();
+    }
 }
 
 /// How the group-commit writer is doing.
@@ -42,6 +71,11 @@ pub struct WriterMetrics {
 struct RequestLabels {
     operation: &'static str,
     status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabels {
+    code: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,13 +123,20 @@ impl Metrics {
             writer.commit.clone(),
         );
         registry.register("writer_failures", "Transactions that failed", writer.failures.clone());
-        Self { registry, requests, in_flight, durations, writer }
+        let realtime = RealtimeMetrics { connections: Gauge::default(), closes: Family::default() };
+        registry.register("websocket_connections", "Live connections that are open", realtime.connections.clone());
+        registry.register(
+            "websocket_closes",
+            "Live connections that the server closed, by code",
+            realtime.closes.clone(),
+        );
+        Self { registry, requests, in_flight, durations, writer, realtime }
     }
 
     /// Counts a request in flight, until what is returned is dropped: with its answer, or with its connection.
     pub fn accepted(&self) -> impl Drop + use<> {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        Counted(self.in_flight.clone())
     }
 
     /// Counts one answered request.
@@ -112,9 +153,9 @@ impl Metrics {
     }
 }
 
-struct InFlight(Gauge);
+struct Counted(Gauge);
 
-impl Drop for InFlight {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

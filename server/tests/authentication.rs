@@ -125,7 +125,7 @@ async fn of_many_keys_those_that_are_still_valid_are_told() {
     let clock = ManualClock::new();
     let (limits, moments) = (Limits::default(), Moments::new(Arc::new(clock.clone())));
     let url = database.url().parse().unwrap();
-    let store = Store::open(&url, moments.clone(), limits.writer, Metrics::new().writer).await.unwrap();
+    let store = Store::open(&url, moments.clone(), limits.writer, Metrics::new().writer, Arc::new(())).await.unwrap();
     let authenticator =
         Authenticator::new(store.clone(), Arc::new(clock.clone()), limits.key_cache_entries, limits.key_cache);
     let tenants = Tenants::new(store.clone(), moments);

@@ -855,26 +855,6 @@ async fn delete_succeeds_on_every_chat_with_and_without_force() {
 }
 
 #[tokio::test]
-async fn there_are_no_sockets() {
-    let database = TestDatabase::create().await;
-    let server = TestServer::start(&database).await;
-    let client = server.client();
-    for path in ["/ws/chat", "/ws/chat/", "/ws/chat?ticket=x"] {
-        for client in [&client, &Client::new(server.address)] {
-            for method in [Method::GET, Method::POST] {
-                assert_eq!(client.send(method, path, None, 404).await.problem(), "not_found", "{path}");
-            }
-        }
-    }
-    let upgrade = "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let request = format!("GET /ws/chat HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n{upgrade}\r\n\r\n");
-    let answer = raw(server.address, request.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains(r#""not_found""#), "{answer}");
-    server.stop().await;
-}
-
-#[tokio::test]
 async fn a_burst_is_answered_in_full() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;

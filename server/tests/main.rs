@@ -3,6 +3,7 @@
 
 mod support;
 
+mod answers;
 mod assistant;
 mod authentication;
 mod bounds;
@@ -16,6 +17,8 @@ mod documentation;
 mod idempotency;
 mod listening;
 mod lists;
+mod live;
+mod live_recovery;
 mod messages;
 mod model;
 mod observability;

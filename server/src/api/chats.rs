@@ -160,10 +160,9 @@ impl ChatsApi {
         /// The chat's `id`.
         #[oai(name = "chat_id")]
         id: Path<ChatId>,
-        // Nothing can be connected to a chat yet, so there is nothing to be forced.
-        _query: Query<DeleteChatQuery>,
+        query: Query<DeleteChatQuery>,
     ) -> Result<Json<ChatDeleted>, Failure<DeleteChat>> {
-        let deleted = chats.delete_chat(caller.tenant, id.0.0).await?;
+        let deleted = chats.delete_chat(caller.tenant, id.0.0, query.0.force).await?;
         Ok(Json(ChatDeleted { success: true, message: Text::cut(DELETED), deleted_at: Timestamp(deleted.at) }))
     }
 }
@@ -310,7 +309,9 @@ impl FromParameter for Label {
     }
 }
 
-pub(super) struct DeleteChatQuery;
+pub(super) struct DeleteChatQuery {
+    force: bool,
+}
 
 impl FromQuery for DeleteChatQuery {
     const PARAMETERS: &'static [Parameter] = &[Parameter {
@@ -320,7 +321,7 @@ impl FromQuery for DeleteChatQuery {
     }];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
-        struct Force;
+        struct Force(bool);
 
         impl FromParameter for Force {
             fn schema() -> MetaSchema {
@@ -328,16 +329,12 @@ impl FromQuery for DeleteChatQuery {
             }
 
             fn from_parameter(text: &str) -> Result<Self, Violation> {
-                if matches!(text, "true" | "false") {
-                    Ok(Self)
-                } else {
-                    Err(Violation::new("must be one of true, false"))
-                }
+                text.parse().map(Self).map_err(|_| Violation::new("must be one of true, false"))
             }
         }
 
-        parameters.optional::<Force>("force")?;
-        Some(Self)
+        let force = parameters.optional::<Force>("force")?;
+        Some(Self { force: force.is_some_and(|force| force.0) })
     }
 }
 

@@ -16,7 +16,10 @@ use super::{
     values::{ChatId, Nullable, Timestamp},
 };
 use crate::{
-    chat::{self, ClientMessageId, Content, MediaType, MediaUrl, Messages, Metadata, NewMessage, Order, Role, UserId},
+    chat::{
+        self, ClientMessageId, Content, MediaType, MediaUrl, Messages, Metadata, NewMessage, Order, Origin, Role,
+        UserId,
+    },
     http::{
         answer::Created,
         auth::Caller,
@@ -202,6 +205,7 @@ impl From<SendMessageRequest> for NewMessage {
             media_url: request.media_url,
             metadata: request.metadata.unwrap_or_else(Metadata::empty),
             client_message_id: request.client_message_id,
+            origin: Origin::Api,
         }
     }
 }
@@ -219,7 +223,7 @@ impl Example for SendMessageRequest {
 /// A message of a chat.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
-struct Message {
+pub(crate) struct Message {
     /// Unique identifier of the message. Version 7: ordered by creation.
     id: Uuid,
     /// What is said.

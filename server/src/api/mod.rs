@@ -3,10 +3,10 @@
 mod chats;
 mod cursor;
 mod document;
-mod messages;
-mod paging;
+pub(crate) mod messages;
+pub(crate) mod paging;
 mod tickets;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use document::{document, render, service};
 

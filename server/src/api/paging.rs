@@ -15,7 +15,7 @@ use crate::{
 use super::cursor::{Cursor, List};
 
 /// How many of something there are, or come before something.
-pub(super) type Count = Integer<0>;
+pub(crate) type Count = Integer<0>;
 /// How many things a page has at most.
 pub(super) type Limit = Integer<1, { Window::<()>::MAX_LIMIT as i64 }>;
 /// The things of a page.

@@ -14,8 +14,8 @@ use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::{
     chat::{
-        ClientMessageId, Content, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Ticket, Title, UserId,
-        Violation,
+        ClientMessageId, Content, FinishReason, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Ticket,
+        Title, UserId, Violation,
     },
     http::{
         body::{FromMember, text},
@@ -31,7 +31,7 @@ impl FromPath for UserId {
 }
 
 /// A chat's id in a path.
-pub(super) struct ChatId(pub(super) Uuid);
+pub(crate) struct ChatId(pub(crate) Uuid);
 
 impl FromParameter for ChatId {
     fn schema() -> MetaSchema {
@@ -64,7 +64,7 @@ impl FromMember for Metadata {
 /// A member of an answer that is always there and may be `null`. (`Option` says that it may be absent.)
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub(super) struct Nullable<T>(pub(super) Option<T>);
+pub(crate) struct Nullable<T>(pub(crate) Option<T>);
 
 impl<T: Type> Type for Nullable<T> {
     const IS_REQUIRED: bool = true;
@@ -117,7 +117,7 @@ fn metadata_schema() -> MetaSchema {
 /// A moment on the wire: RFC 3339, UTC with the suffix `Z`, at most microseconds.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub(super) struct Timestamp(pub(super) DateTime<Utc>);
+pub(crate) struct Timestamp(pub(crate) DateTime<Utc>);
 
 impl FromParameter for Timestamp {
     fn schema() -> MetaSchema {
@@ -163,7 +163,7 @@ impl FromMember for RevealedTicket {
 
 describe!(
     RevealedTicket,
-    text_schema(Ticket::CHARS, Ticket::CHARS, Ticket::PATTERN),
+    MetaSchema { pattern: Some(Ticket::PATTERN.to_owned()), ..text_schema(Ticket::CHARS, Ticket::CHARS) },
     |json| Self::from_member(&json),
     |value| serde_json::to_value(value).ok()
 );
@@ -226,3 +226,5 @@ macro_rules! describe_words {
 
 describe_words!(Status: "active" => Status::Active, "closed" => Status::Closed);
 describe_words!(Role: "user" => Role::User, "assistant" => Role::Assistant);
+describe_words!(FinishReason: "stop" => FinishReason::Stop, "cancelled" => FinishReason::Cancelled,
+    "error" => FinishReason::Error);

@@ -97,6 +97,11 @@ impl Assistant {
         self.provider.as_ref().map(|provider| storable::storable(provider.answer(conversation)))
     }
 
+    /// Whether anybody answers.
+    pub fn is_there(&self) -> bool {
+        self.provider.is_some()
+    }
+
     /// How many turns a [`Conversation`] should have at most, the one to be answered included.
     pub fn history(&self) -> u32 {
         self.history

@@ -1,8 +1,10 @@
+use std::{fmt, sync::Arc};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ChatFilter, ChatPlace, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
+use super::{ChatFilter, ChatPlace, Connections, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
 use crate::{
     clock::Moments,
     error::{Error, Result},
@@ -86,16 +88,17 @@ pub struct Deleted {
 }
 
 /// What can be done with chats.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Chats {
     store: Store,
     moments: Moments,
+    connections: Arc<dyn Connections>,
 }
 
 impl Chats {
-    /// Works on `store`, with ids and times from `moments`.
-    pub fn new(store: Store, moments: Moments) -> Self {
-        Self { store, moments }
+    /// Works on `store`, with ids and times from `moments`; respects the chats' `connections`.
+    pub fn new(store: Store, moments: Moments, connections: Arc<dyn Connections>) -> Self {
+        Self { store, moments, connections }
     }
 
     /// Creates a chat, and its user when the tenant has none of that name, in one transaction; returns after commit.
@@ -172,16 +175,33 @@ impl Chats {
         self.store.tenant(tenant).update_chat(id, |chat| patch.apply(chat, self.moments.now())).await
     }
 
-    /// Deletes a chat for good, with its messages and all that is kept of it.
+    /// The chat `id`, for `user`, who joins it, and whether this made the user known.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`], [`Error::Unavailable`].
-    pub async fn delete_chat(&self, tenant: TenantId, id: Uuid) -> Result<Deleted> {
-        if self.store.tenant(tenant).delete_chat(id).await? {
-            Ok(Deleted { at: self.moments.now() })
-        } else {
-            Err(Error::ChatNotFound)
+    pub async fn join_chat(&self, tenant: TenantId, id: Uuid, user: &UserId) -> Result<(Chat, bool)> {
+        let chat = self.get_chat(tenant, id).await?;
+        let is_new = *user != chat.user_id && self.store.tenant(tenant).create_user(user, self.moments.now()).await?;
+        Ok((chat, is_new))
+    }
+
+    /// Deletes a chat for good, with its messages and all that is kept of it, and ends its connections, which unless by
+    /// `force` there must not be.
+    ///
+    /// # Errors
+    /// [`Error::ChatNotFound`]; [`Error::ChatInUse`] without `force`; [`Error::Unavailable`].
+    pub async fn delete_chat(&self, tenant: TenantId, id: Uuid, force: bool) -> Result<Deleted> {
+        let scope = self.store.tenant(tenant);
+        // That a chat is in use is nobody's business but its tenant's.
+        if !force && self.connections.are_open(id) && scope.get_chat(id).await?.is_some() {
+            return Err(Error::ChatInUse);
         }
+        if !scope.delete_chat(id).await? {
+            return Err(Error::ChatNotFound);
+        }
+        // Those that came meanwhile, too: there is nothing left to be connected to.
+        self.connections.chat_deleted(id);
+        Ok(Deleted { at: self.moments.now() })
     }
 }
 
@@ -202,5 +222,11 @@ impl ChatPatch {
             chat.updated_at = chat.updated_at.max(now);
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Chats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chats").finish_non_exhaustive()
     }
 }

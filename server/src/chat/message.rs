@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Metadata, UserId, Violation, check_text};
+use super::{Metadata, Origin, UserId, Violation, check_text};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct NewMessage {
     pub metadata: Metadata,
     /// The sender's name for it: a second message of the same chat under the same name is the first one repeated.
     pub client_message_id: Option<ClientMessageId>,
+    /// Which way it came.
+    pub origin: Origin,
 }
 
 /// What is said: 1–32,768 characters, of which only NUL is refused, since PostgreSQL cannot store it.

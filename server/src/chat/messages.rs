@@ -20,19 +20,20 @@ impl Messages {
     }
 
     /// Stores a message under the next `seq` of its chat; returns after commit. A message whose `client_message_id` its
-    /// chat has already is that one repeated, whatever else it says.
+    /// chat has already is that one repeated, whatever else it says. Queued at the call, not when it is awaited:
+    /// messages get their `seq` in the order of the calls.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`]; [`Error::ChatClosed`]; [`Error::IdempotencyKeyReused`] when `idempotency` names an
     /// earlier request with another fingerprint; [`Error::Unavailable`].
-    pub async fn send_message(
+    pub fn send_message(
         &self,
         tenant: TenantId,
         chat_id: Uuid,
         new: NewMessage,
         idempotency: Option<Idempotency>,
-    ) -> Result<Created<Message>> {
-        self.store.tenant(tenant).send_message(chat_id, new, idempotency).await
+    ) -> impl Future<Output = Result<Created<Message>>> + Send + use<> {
+        self.store.tenant(tenant).send_message(chat_id, new, idempotency)
     }
 
     /// A chat's messages by `seq`; of those after `after_seq` if given.

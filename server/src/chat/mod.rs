@@ -18,6 +18,7 @@ macro_rules! checked_text {
 }
 
 mod chats;
+mod event;
 mod idempotency;
 mod merge_patch;
 mod message;
@@ -30,6 +31,7 @@ mod title;
 mod user;
 
 pub use chats::{Chat, ChatPatch, Chats, Created, Deleted, NewChat, Status};
+pub use event::{ConnectionId, Connections, FinishReason, Listener, Origin};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMessage, Role};
 pub use messages::Messages;

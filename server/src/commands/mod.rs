@@ -79,7 +79,7 @@ impl Database {
     async fn tenants(&self) -> AppResult<(Store, Tenants)> {
         let moments = Moments::new(Arc::new(SystemClock));
         let writer = Limits::default().writer;
-        let store = Store::open(&self.url()?, moments.clone(), writer, Metrics::new().writer).await?;
+        let store = Store::open(&self.url()?, moments.clone(), writer, Metrics::new().writer, Arc::new(())).await?;
         Ok((store.clone(), Tenants::new(store, moments)))
     }
 }

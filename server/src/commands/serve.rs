@@ -30,6 +30,9 @@ pub(super) struct Serve {
     /// printed once.
     #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY", hide_env_values = true)]
     bootstrap_api_key: Option<Unshown>,
+    /// The sites whose pages may open live connections, as browsers name them; without any, all may.
+    #[arg(long, env = "PARLOR_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    allowed_origins: Vec<String>,
     #[command(flatten)]
     assistant: Assistant,
     #[command(flatten)]
@@ -41,6 +44,7 @@ impl Serve {
         self.log.start()?;
         let mut config = Config::new(self.database.url()?);
         config.bootstrap_key = self.bootstrap_api_key.map(|key| ApiKey::chosen(&key.0)).transpose()?;
+        config.origins = self.allowed_origins;
         config.limits.assistant.history = self.assistant.history();
         config.assistant = self.assistant.provider()?;
         let app = App::open(config).await?;
@@ -56,6 +60,20 @@ impl Serve {
         app.run(listener, shutdown).await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Takes a site as a browser writes it in `Origin`: what is written otherwise would never match.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']'))
+    };
+    if host.is_some_and(is_host) {
+        Ok(text.to_owned())
+    } else {
+        Err("a site is written like https://example.org, in lower case and without a path".to_owned())
     }
 }
 

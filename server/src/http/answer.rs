@@ -7,7 +7,7 @@ use poem::{
 use poem_openapi::{
     ApiResponse,
     payload::Payload as _,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, Registry},
     types::Type,
 };
 use serde::Serialize;
@@ -40,7 +40,7 @@ impl<T: Serialize + Send> IntoResponse for Issued<T> {
         let mut response = self.0.into_response();
         if response.status().is_success() {
             response.set_status(StatusCode::CREATED);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
         }
         response
     }
@@ -55,7 +55,11 @@ impl<T: Type + Serialize> ApiResponse for Issued<T> {
                 status_range: None,
                 content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
                 headers: vec![
-                    response_header("Cache-Control", "`no-store`: what is in the body is secret."),
+                    response_header(
+                        "Cache-Control",
+                        "`no-store`: what is in the body is secret.",
+                        MetaSchema { enum_items: vec![NO_STORE.into()], ..MetaSchema::new("string") },
+                    ),
                     request_id_header(),
                 ],
             }],
@@ -66,6 +70,9 @@ impl<T: Type + Serialize> ApiResponse for Issued<T> {
         T::register(registry);
     }
 }
+
+/// Keeps an answer out of caches.
+const NO_STORE: &str = "no-store";
 
 /// 201, with `Location` where the new resource has a path of its own.
 #[derive(Debug)]

@@ -33,7 +33,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    async fn authenticate(request: &Request) -> std::result::Result<Self, Problem> {
+    /// By the header.
+    pub(crate) async fn authenticate(request: &Request) -> std::result::Result<Self, Problem> {
         let mut keys = request.headers().get_all(HEADER).iter();
         let key = match (keys.next(), keys.next()) {
             (Some(key), None) => key,
@@ -42,7 +43,12 @@ impl Caller {
                 return Err(Problem::detailed(Code::Unauthorized, "The header X-API-Key must be given once."));
             }
         };
-        let key = ApiKey::presented(key.as_bytes()).ok_or_else(|| Problem::new(Code::Unauthorized))?;
+        Self::by_key(request, key.as_bytes()).await
+    }
+
+    /// By `key`, wherever it was.
+    pub(crate) async fn by_key(request: &Request, key: &[u8]) -> std::result::Result<Self, Problem> {
+        let key = ApiKey::presented(key).ok_or_else(|| Problem::new(Code::Unauthorized))?;
         let authenticator = request
             .data::<Arc<Authenticator>>()
             .ok_or_else(|| Error::Internal(Cause::new("the stack has no authenticator")))?;

@@ -145,7 +145,8 @@ async fn read_bytes(request: &Request, body: &mut RequestBody, limit: usize) -> 
     })
 }
 
-fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<FieldError>> {
+/// Reads a JSON object, or says everything that is wrong with it.
+pub(crate) fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<FieldError>> {
     let whole = |detail: Cow<'static, str>| vec![FieldError::new("", detail)];
     if bytes.is_empty() {
         return Err(whole("is missing".into()));

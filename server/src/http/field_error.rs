@@ -25,6 +25,14 @@ impl FieldError {
         Self { pointer: Pointer::new(pointer.into()), detail: Detail::cut(detail.into()) }
     }
 
+    pub(crate) fn pointer(&self) -> &str {
+        &self.pointer.0
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        self.detail.as_str()
+    }
+
     /// A violation by the value at `pointer`.
     pub(crate) fn at(pointer: &str, violation: Violation) -> Self {
         Self::new(format!("{pointer}{}", violation.pointer), violation.detail)

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use poem::{
     IntoResponse, Response,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, Object,
@@ -132,8 +132,8 @@ pub(crate) struct Problem {
     pub(crate) code: Code,
     detail: Cow<'static, str>,
     errors: Errors,
-    /// The methods that a path takes, for [`Code::MethodNotAllowed`].
-    allow: Option<String>,
+    /// What would have been right, as the answer's header says it.
+    header: Option<(HeaderName, String)>,
     /// For the log only.
     cause: Option<Cause>,
 }
@@ -141,7 +141,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// With the code's own sentence.
     pub(crate) fn new(code: Code) -> Self {
-        Self { code, detail: code.sentence().into(), errors: Errors::first(Vec::new()), allow: None, cause: None }
+        Self { code, detail: code.sentence().into(), errors: Errors::first(Vec::new()), header: None, cause: None }
     }
 
     /// With a more exact sentence.
@@ -155,8 +155,14 @@ impl Problem {
         Self { errors: Errors::first(errors), ..Self::new(Code::InvalidRequest) }
     }
 
+    /// Of a path that takes the methods `allow`.
     pub(crate) fn not_allowed(allow: String) -> Self {
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed) }
+        Self::new(Code::MethodNotAllowed).with_header(header::ALLOW, allow)
+    }
+
+    /// The same with a header that says what would have been right.
+    pub(crate) fn with_header(self, name: HeaderName, value: impl Into<String>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
     }
 
     pub(crate) fn because(code: Code, cause: Cause) -> Self {
@@ -207,6 +213,7 @@ impl From<Error> for Problem {
             Error::ChatNotFound => Self::new(Code::ChatNotFound),
             Error::UserNotFound => Self::new(Code::UserNotFound),
             Error::NoChats => Self::new(Code::NoChats),
+            Error::ChatInUse => Self::new(Code::ChatInUse),
             Error::ChatClosed => Self::new(Code::ChatClosed),
             Error::Metadata(violation) => Self::invalid(vec![FieldError::at("/metadata", violation)]),
             Error::Unavailable(cause) => Self::because(Code::Unavailable, cause),
@@ -255,8 +262,10 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
         }
         _ => {}
     }
-    if let Some(allow) = problem.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-        headers.insert(header::ALLOW, allow);
+    if let Some((name, value)) = problem.header
+        && let Ok(value) = HeaderValue::try_from(value)
+    {
+        headers.insert(name, value);
     }
     response
 }

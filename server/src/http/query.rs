@@ -45,7 +45,8 @@ impl FromQuery for () {
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: FromQuery> Query<T> {
-    fn parse(query: &str) -> std::result::Result<Self, Problem> {
+    /// Reads a query string.
+    pub(crate) fn parse(query: &str) -> std::result::Result<Self, Problem> {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut parameters = Parameters { left: pairs, errors: Vec::new() };
         let value = T::from_query(&mut parameters);

@@ -15,19 +15,17 @@ use super::{
     paths::Paths,
     problem::{self, Code, Problem},
 };
-use crate::{api, app::Services, error::Cause, metrics::Metrics};
+use crate::{api, app::Services, error::Cause, metrics::Metrics, realtime};
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
 /// The whole server as one endpoint that cannot fail.
 pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
     let document = api::document();
-    let paths = Paths::of(&document).and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI]).and_get_exactly(&[
-        "/docs",
-        docs::SWAGGER_UI,
-        "/docs/{file}",
-    ]);
-    let Services { chats, messages, tickets, authenticator, store, metrics, limits } = services;
+    let paths = Paths::of(&document)
+        .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, realtime::PATH])
+        .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
+    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let routes = Route::new()
         .at("/healthz", get(health::healthz()))
@@ -37,6 +35,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at("/docs", get(docs::to_swagger_ui()))
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
+        .at(realtime::PATH, get(realtime::connect(realtime)))
         .nest_no_strip("/api", api::service())
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     TenantScope,
-    entity::{chat, chat_label, idempotency_record, message, ticket, user},
+    entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
     from_micros, labels,
     open::write_transaction,
@@ -45,15 +45,6 @@ impl TenantScope<'_> {
     /// [`Error::Unavailable`].
     pub async fn get_chat(&self, id: Uuid) -> Result<Option<Chat>> {
         self.store.reader.get_chat(self.tenant, id).await
-    }
-
-    /// Whether the tenant knows `user`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn has_user(&self, user: &UserId) -> Result<bool> {
-        let place = (self.tenant.0, user.as_str().to_owned());
-        Ok(user::Entity::find_by_id(place).one(&self.store.read).await.map_err(fault)?.is_some())
     }
 
     /// Whether `user` has a chat.

@@ -16,17 +16,18 @@ use crate::{
 
 impl TenantScope<'_> {
     /// Stores a message under the next `seq` of its chat; returns after commit. A repetition, by idempotency key or by
-    /// `client_message_id`, returns the first message instead and stores nothing.
+    /// `client_message_id`, returns the first message instead and stores nothing. Queued at the call, not when it is
+    /// awaited: messages get their `seq` in the order of the calls.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`], [`Error::ChatClosed`], [`Error::IdempotencyKeyReused`], [`Error::Unavailable`].
-    pub async fn send_message(
+    pub fn send_message(
         &self,
         chat_id: Uuid,
         new: NewMessage,
         idempotency: Option<Idempotency>,
-    ) -> Result<Created<Message>> {
-        self.store.writer.send_message(self.tenant, chat_id, new, idempotency).await
+    ) -> impl Future<Output = Result<Created<Message>>> + Send + use<> {
+        self.store.writer.send_message(self.tenant, chat_id, new, idempotency)
     }
 
     /// A page of the messages of the chat `chat_id`, if the tenant has it; of those after `after_seq` if given.

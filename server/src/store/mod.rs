@@ -24,6 +24,7 @@ mod reader;
 mod rows;
 mod tenants;
 mod tickets;
+mod users;
 mod writer;
 
 use std::fmt;
@@ -88,7 +89,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What belongs to one tenant. Its queries are in one file a noun: `chats`, `messages`.
+/// What belongs to one tenant. Its queries are in one file a noun: `chats`, `messages`, `users`.
 #[derive(Debug)]
 pub struct TenantScope<'a> {
     store: &'a Store,

@@ -1,6 +1,6 @@
 //! Opening a database: connections, settings, migrations.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
@@ -18,6 +18,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    chat::Listener,
     clock::Moments,
     error::{Error, Result},
     metrics::WriterMetrics,
@@ -88,6 +89,7 @@ impl Store {
         moments: Moments,
         limits: WriterLimits,
         metrics: WriterMetrics,
+        listener: Arc<dyn Listener>,
     ) -> Result<Self> {
         let (read, write) = match url.backend {
             DbBackend::Sqlite => {
@@ -100,7 +102,7 @@ impl Store {
             }
         };
         migrate(&write).await.map_err(fault)?;
-        let writer = Writer::start(write.clone(), moments, limits, metrics);
+        let writer = Writer::start(write.clone(), moments, limits, metrics, listener);
         let reader = Reader::start(read.clone());
         Ok(Self { read, write, reader, writer })
     }

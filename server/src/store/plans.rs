@@ -171,7 +171,8 @@ async fn every_list_is_served_by_an_index() {
     let database = TestDatabase::create().await;
     let moments = Moments::new(Arc::new(SystemClock));
     let url = database.url().parse().unwrap();
-    let store = Store::open(&url, moments, Limits::default().writer, Metrics::new().writer).await.unwrap();
+    let store =
+        Store::open(&url, moments, Limits::default().writer, Metrics::new().writer, Arc::new(())).await.unwrap();
     fill(&store).await;
     let backend = store.read.get_database_backend();
     let scope: TenantScope<'_> = store.tenant(TenantId(number(1)));

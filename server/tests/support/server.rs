@@ -28,9 +28,18 @@ impl TestServer {
     }
 
     pub(crate) async fn start_with(database_url: &str, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self::open(database_url, |config| config.limits = limits, clock).await
+    }
+
+    /// Configured by `configure`.
+    pub(crate) async fn start_as(database_url: &str, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::open(database_url, configure, Arc::new(SystemClock)).await
+    }
+
+    async fn open(database_url: &str, configure: impl FnOnce(&mut Config), clock: Arc<dyn Clock>) -> Self {
         let mut config = Config::new(database_url.parse().unwrap());
         config.bootstrap_key = Some(ApiKey::chosen(KEY).unwrap());
-        config.limits = limits;
+        configure(&mut config);
         let app = App::open_at(config, clock).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

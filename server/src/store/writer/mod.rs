@@ -14,7 +14,7 @@ mod request;
 mod send_messages;
 mod users;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use sea_orm::{DatabaseConnection, DbErr, TransactionTrait as _};
@@ -32,7 +32,7 @@ use self::{
 };
 use super::{failure::fault, open::write_transaction};
 use crate::{
-    chat::{Chat, Created, Idempotency, Message, NewMessage},
+    chat::{Chat, Created, Idempotency, Listener, Message, NewMessage},
     clock::Moments,
     error::{Cause, Error, Result},
     metrics::WriterMetrics,
@@ -67,11 +67,12 @@ impl Writer {
         moments: Moments,
         limits: WriterLimits,
         metrics: WriterMetrics,
+        listener: Arc<dyn Listener>,
     ) -> Self {
         let (queue, jobs) = mpsc::channel(limits.queue);
         let closing = CancellationToken::new();
         let task = TaskTracker::new();
-        let batches = Batches { database, moments, limits, metrics: metrics.clone() };
+        let batches = Batches { database, moments, limits, metrics: metrics.clone(), listener };
         task.spawn(batches.run(jobs, closing.clone()));
         task.close();
         Self { queue, closing, task, metrics, patience: limits.patience }
@@ -89,29 +90,46 @@ impl Writer {
     }
 
     /// See [`TenantScope::create_chat`](super::TenantScope::create_chat).
-    pub(super) async fn create_chat(
+    pub(super) fn create_chat(
         &self,
         tenant: TenantId,
         chat: Chat,
         idempotency: Option<Idempotency>,
-    ) -> Result<Created<Chat>> {
+    ) -> impl Future<Output = Result<Created<Chat>>> + Send + use<> {
         let (request, answered) = Request::new(tenant, chat, idempotency);
-        self.submit(Job::CreateChat(request), answered).await
+        self.submit(Job::CreateChat(request), answered)
     }
 
     /// See [`TenantScope::send_message`](super::TenantScope::send_message).
-    pub(super) async fn send_message(
+    pub(super) fn send_message(
         &self,
         tenant: TenantId,
         chat_id: Uuid,
         message: NewMessage,
         idempotency: Option<Idempotency>,
-    ) -> Result<Created<Message>> {
+    ) -> impl Future<Output = Result<Created<Message>>> + Send + use<> {
         let (request, answered) = Request::new(tenant, Draft { chat_id, message }, idempotency);
-        self.submit(Job::SendMessage(request), answered).await
+        self.submit(Job::SendMessage(request), answered)
     }
 
-    async fn submit<O>(&self, job: Job, answered: oneshot::Receiver<Result<Created<O>>>) -> Result<Created<O>> {
+    /// Queues the job at once, so that jobs are done in the order of the calls; what is returned waits for its outcome.
+    fn submit<O: Send>(
+        &self,
+        job: Job,
+        answered: oneshot::Receiver<Result<Created<O>>>,
+    ) -> impl Future<Output = Result<Created<O>>> + Send + use<O> {
+        let (queued, patience) = (self.enqueue(job), self.patience);
+        async move {
+            queued?;
+            match timeout(patience, answered).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Error::Unavailable(Cause::new("the writer stopped before it answered"))),
+                Err(_) => Err(Error::Unavailable(Cause::new("the writer did not answer in time"))),
+            }
+        }
+    }
+
+    fn enqueue(&self, job: Job) -> Result<()> {
         // Before the send: the writer may take the job, and count it down, at once.
         self.metrics.queued.inc();
         self.queue.try_send(job).map_err(|error| {
@@ -122,11 +140,7 @@ impl Writer {
             }))
         })?;
         self.metrics.requests.inc();
-        match timeout(self.patience, answered).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Error::Unavailable(Cause::new("the writer stopped before it answered"))),
-            Err(_) => Err(Error::Unavailable(Cause::new("the writer did not answer in time"))),
-        }
+        Ok(())
     }
 }
 
@@ -136,6 +150,7 @@ struct Batches {
     moments: Moments,
     limits: WriterLimits,
     metrics: WriterMetrics,
+    listener: Arc<dyn Listener>,
 }
 
 /// Every request's outcome, in the batch's order.
@@ -165,10 +180,10 @@ impl Batches {
                 tracing::warn!(%cause, requests = batch.len(), "a batch was refused; trying its requests one by one");
                 for single in batch.into_singles() {
                     let outcome = self.commit(&single).await;
-                    answer(single, outcome);
+                    self.answer(single, outcome);
                 }
             }
-            outcome => answer(batch, outcome),
+            outcome => self.answer(batch, outcome),
         }
     }
 
@@ -230,14 +245,19 @@ impl Batches {
         transaction.commit().await?;
         Ok(Outcomes { creates: creates.resolve(created), sends: sends.resolve(sent) })
     }
-}
 
-fn answer(batch: Batch, outcome: Result<Outcomes>) {
-    match outcome {
-        Ok(Outcomes { creates, sends }) => {
-            batch.creates.into_iter().zip(creates).for_each(|(request, outcome)| request.answer(outcome));
-            batch.sends.into_iter().zip(sends).for_each(|(request, outcome)| request.answer(outcome));
+    /// Answers every request of a batch, and tells the listener of what is new.
+    fn answer(&self, batch: Batch, outcome: Result<Outcomes>) {
+        let Outcomes { creates, sends } = match outcome {
+            Ok(outcomes) => outcomes,
+            Err(error) => return batch.fail(&error),
+        };
+        for (request, outcome) in batch.sends.into_iter().zip(sends) {
+            if let Ok(Created { resource: message, replayed: false }) = &outcome {
+                self.listener.message_stored(request.tenant, message, request.input.message.origin);
+            }
+            request.answer(outcome);
         }
-        Err(error) => batch.fail(&error),
+        batch.creates.into_iter().zip(creates).for_each(|(request, outcome)| request.answer(outcome));
     }
 }

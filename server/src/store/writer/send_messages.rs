@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{claims::Answers, request::SendMessage, users::Users};
 use crate::{
-    chat::{Chat, ClientMessageId, Created, MediaType, MediaUrl, Message, Role, Status, UserId},
+    chat::{Chat, ClientMessageId, Created, MediaType, MediaUrl, Message, Origin, Role, Status, UserId},
     clock::Moments,
     error::{Error, Result},
     store::{
@@ -81,7 +81,12 @@ impl Sending {
         if chat.status == Status::Closed {
             return Ok(Err(Error::ChatClosed));
         }
-        let (id, now) = moments.next();
+        let (next_id, now) = moments.next();
+        // A streamed answer is known by its id before it is stored.
+        let id = match new.origin {
+            Origin::Assistant { message_id, .. } => message_id,
+            Origin::Api | Origin::Connection(_) => next_id,
+        };
         // Nodes' clocks differ; within a chat, time does not run backwards.
         let created_at = chat.last_message_at.map_or(now, |last| last.max(now));
         chat.message_count += 1;

@@ -1,0 +1,58 @@
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Message;
+use crate::tenant::TenantId;
+
+/// One live connection to a chat, among those of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Why a streamed answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// It was complete, or as long as a message may be.
+    Stop,
+    /// Somebody cancelled it, or the server stopped.
+    Cancelled,
+    /// The assistant failed.
+    Error,
+}
+
+/// Which way a message came, on which depends how those who listen are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A request.
+    Api,
+    /// A live connection, which gets an acknowledgement rather than the message.
+    Connection(ConnectionId),
+    /// The assistant, which streamed it under this id before it was stored.
+    Assistant {
+        /// The message's id.
+        message_id: Uuid,
+        /// Why the stream ended.
+        finish_reason: FinishReason,
+    },
+}
+
+/// Learns of every message, once it is durable.
+pub trait Listener: Send + Sync + 'static {
+    /// Told by the writer between two transactions, for the messages of one chat in the order of their `seq`: must not
+    /// wait.
+    fn message_stored(&self, tenant: TenantId, message: &Message, origin: Origin);
+}
+
+/// Nobody listens.
+impl Listener for () {
+    fn message_stored(&self, _: TenantId, _: &Message, _: Origin) {}
+}
+
+/// Knows which chats have live connections.
+pub trait Connections: Send + Sync + 'static {
+    /// Whether a chat has any.
+    fn are_open(&self, chat: Uuid) -> bool;
+
+    /// Ends a chat's connections: it is no more.
+    fn chat_deleted(&self, chat: Uuid);
+}

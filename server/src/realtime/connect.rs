@@ -1,0 +1,212 @@
+//! `GET /ws/chat`: who asks, for which chat. What is wrong is answered before the protocols are switched.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{
+    Endpoint, Request, Response,
+    endpoint::make,
+    http::{HeaderMap, header},
+};
+use poem_openapi::registry::MetaSchema;
+use uuid::Uuid;
+
+use super::{
+    Realtime,
+    protocol::event::{ConnectionEstablished, UserCreated, encode},
+    session::Session,
+    socket::Socket,
+    upgrade,
+};
+use crate::{
+    api::{paging::Count, values::ChatId},
+    chat::{Ticket, TicketGrant, UserId, Violation},
+    error::{Cause, Error},
+    http::{
+        auth::Caller,
+        context::Context,
+        docs::named,
+        field_error::FieldError,
+        problem::{Code, Problem},
+        query::{FromParameter, FromQuery, Parameter, Parameters, Query},
+    },
+    tenant::TenantId,
+};
+
+/// Where connections are made.
+pub(crate) const PATH: &str = "/ws/chat";
+/// How long a peer may take from our 101 to the switch.
+const SWITCHING: Duration = Duration::from_secs(10);
+
+/// The endpoint.
+pub(crate) fn connect(realtime: Arc<Realtime>) -> impl Endpoint<Output = Response> {
+    make(move |request| {
+        let realtime = realtime.clone();
+        async move { realtime.connect(request).await.map(|response| named("connect_chat", response)) }
+    })
+}
+
+/// Who joins what.
+struct Join {
+    tenant: TenantId,
+    /// The key that the connection lives by.
+    key: Uuid,
+    user: UserId,
+    chat: Uuid,
+    after_seq: Option<i64>,
+}
+
+impl Realtime {
+    async fn connect(self: Arc<Self>, request: Request) -> Result<Response, Problem> {
+        let join = self.join(&request).await?;
+        let accept = upgrade::handshake(&request)?;
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
+            Error::Unavailable(Cause::new("there are as many connections as there may be, or the server stops"))
+        })?;
+        // Before the chat is read: what is stored from here on is not missed.
+        let membership = self.hub.enter(join.chat, join.user.clone(), join.key, self.limits.outbox_bytes);
+        let (chat, user_is_new) = self.chats.join_chat(join.tenant, join.chat, &join.user).await?;
+        let resumed = join.after_seq.is_some_and(|seq| seq <= chat.message_count);
+        let established = ConnectionEstablished {
+            user_id: join.user.clone(),
+            chat_id: join.chat,
+            tenant_id: join.tenant.0,
+            last_seq: Count::nearest(chat.message_count),
+            resumed,
+        };
+        let mut greeting = vec![encode(&established, self.now())];
+        if user_is_new {
+            greeting.push(encode(&UserCreated { user_id: join.user.clone() }, self.now()));
+        }
+        let delivered = join.after_seq.filter(|_| resumed).unwrap_or(chat.message_count);
+        let session =
+            Session::new(membership.inbox.id, join.user, delivered, self.bounds(), tokio::time::Instant::now().into());
+        let upgrade =
+            request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
+        let realtime = self.clone();
+        self.sockets.spawn(async move {
+            let _slot = slot;
+            let _open = realtime.metrics.opened();
+            // A peer that goes away in between takes its place in the room with it.
+            let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCHING, upgrade).await else { return };
+            let stream = upgrade::stream(upgraded).await;
+            Socket { stream, tenant: join.tenant, membership, session, realtime }.run(greeting).await;
+        });
+        Ok(upgrade::switching_protocols(accept))
+    }
+
+    /// Who asks for what.
+    async fn join(&self, request: &Request) -> Result<Join, Problem> {
+        let query = request.uri().query().unwrap_or_default();
+        let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "ticket");
+        self.check_origin(request.headers())?;
+        if has_ticket {
+            let Query(ConnectByTicket { ticket, after_seq }) = Query::parse(query)?;
+            // A ticket is good for one connection: one that cannot be made must not use it up.
+            upgrade::handshake(request)?;
+            return self.redeem(request, &ticket.0, after_seq).await;
+        }
+        let key_in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "api_key");
+        let caller = match key_in_query {
+            Some((_, key)) => Caller::by_key(request, key.as_bytes()).await?,
+            None => Caller::authenticate(request).await?,
+        };
+        let Query(ConnectQuery { user_id, chat_id, after_seq }) = Query::parse(query)?;
+        let mut errors = Vec::new();
+        let user = user_id.or_else(|| from_header(request.headers(), "X-User-ID", &mut errors));
+        let chat = chat_id.or_else(|| from_header(request.headers(), "X-Chat-ID", &mut errors));
+        let (Some(user), Some(Given(chat))) = (user, chat) else { return Err(Problem::invalid(errors)) };
+        let ChatId(chat) = ChatId::from_parameter(&chat).map_err(|_| Problem::new(Code::ChatNotFound))?;
+        Ok(Join { tenant: caller.tenant, key: caller.key, user, chat, after_seq: after_seq.map(Count::get) })
+    }
+
+    async fn redeem(&self, request: &Request, ticket: &str, after_seq: Option<Count>) -> Result<Join, Problem> {
+        let refused = || Problem::detailed(Code::Unauthorized, "The ticket is unknown, used or expired.");
+        let ticket = Ticket::presented(ticket).ok_or_else(refused)?;
+        let TicketGrant { tenant, key, chat_id, user_id } = self.tickets.redeem(&ticket).await?.ok_or_else(refused)?;
+        Context::authenticated(request, tenant);
+        Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get) })
+    }
+
+    /// A browser says which site's page asks; if sites are listed, it must be one of them.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        if self.origins.is_empty() || self.origins.iter().any(|allowed| origin == allowed.as_str()) {
+            return Ok(());
+        }
+        Err(Problem::detailed(Code::Unauthorized, "Pages of this origin may not connect."))
+    }
+}
+
+/// The header `name`, checked like a parameter; what is wrong with it, or with its absence, goes to `errors`.
+fn from_header<T: FromParameter>(headers: &HeaderMap, name: &str, errors: &mut Vec<FieldError>) -> Option<T> {
+    let mut values = headers.get_all(name).iter();
+    let outcome = match (values.next(), values.next()) {
+        (Some(value), None) => value
+            .to_str()
+            .map_err(|_| "must be visible ASCII".to_owned())
+            .and_then(|text| T::from_parameter(text).map_err(|violation| violation.detail)),
+        (Some(_), Some(_)) => Err("is given twice".to_owned()),
+        (None, _) => Err("is required, here or in the query".to_owned()),
+    };
+    outcome.map_err(|detail| errors.push(FieldError::new(format!("/header/{name}"), detail))).ok()
+}
+
+/// Text whose meaning is looked for elsewhere: what cannot name anything is no different from what names nothing.
+struct Given(String);
+
+impl FromParameter for Given {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+struct ConnectByTicket {
+    ticket: Given,
+    after_seq: Option<Count>,
+}
+
+impl FromQuery for ConnectByTicket {
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter { name: "ticket", description: "In place of all credentials.", schema: Given::schema }, AFTER_SEQ];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        let ticket = parameters.optional("ticket");
+        let after_seq = parameters.optional("after_seq");
+        // Asked for when there is one.
+        Some(Self { ticket: ticket??, after_seq: after_seq? })
+    }
+}
+
+struct ConnectQuery {
+    user_id: Option<UserId>,
+    chat_id: Option<Given>,
+    after_seq: Option<Count>,
+}
+
+const AFTER_SEQ: Parameter = Parameter {
+    name: "after_seq",
+    description: "Stored messages with a greater `seq` come before anything live.",
+    schema: Count::schema,
+};
+
+impl FromQuery for ConnectQuery {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter { name: "api_key", description: "The tenant's API key.", schema: Given::schema },
+        Parameter { name: "user_id", description: "Who connects; created if unknown.", schema: UserId::schema },
+        Parameter { name: "chat_id", description: "To which chat.", schema: ChatId::schema },
+        AFTER_SEQ,
+    ];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        let key = parameters.optional::<Given>("api_key");
+        let user_id = parameters.optional("user_id");
+        let chat_id = parameters.optional("chat_id");
+        let after_seq = parameters.optional("after_seq");
+        key?;
+        Some(Self { user_id: user_id?, chat_id: chat_id?, after_seq: after_seq? })
+    }
+}

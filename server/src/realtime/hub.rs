@@ -1,0 +1,255 @@
+//! Who listens to what: the connections of every chat on this node, and the answer that streams in it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chrono::{DateTime, Utc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
+
+use super::{
+    inbox::{Delivery, Inbox, Item},
+    protocol::{
+        Close,
+        event::{
+            MessageCreated, MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, UserTyping,
+            encode,
+        },
+    },
+};
+use crate::chat::{ConnectionId, Connections, FinishReason, Message, Origin, UserId};
+
+/// A chat's room is behind one of so many locks, so that chats rarely wait for each other.
+const SHARDS: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    shards: [Mutex<HashMap<Uuid, Room>>; SHARDS],
+    /// How many connections live by each key.
+    keys: Mutex<HashMap<Uuid, usize>>,
+    connections: AtomicU64,
+}
+
+/// A chat with connections, or with an answer on its way.
+#[derive(Debug, Default)]
+struct Room {
+    inboxes: Vec<Arc<Inbox>>,
+    answer: Option<Answer>,
+}
+
+/// An answer that streams.
+#[derive(Debug)]
+struct Answer {
+    message_id: Uuid,
+    text: String,
+    tokens: u32,
+}
+
+/// One connection's place in a room, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    hub: Arc<Hub>,
+    pub(crate) chat: Uuid,
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl Hub {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            keys: Mutex::default(),
+            connections: AtomicU64::default(),
+        }
+    }
+
+    /// Adds a connection, whose inbox has at most `limit` bytes. It gets every message that is stored from now on, and
+    /// everything else once it has [joined](Membership::join).
+    pub(crate) fn enter(self: &Arc<Self>, chat: Uuid, user: UserId, key: Uuid, limit: usize) -> Membership {
+        let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
+        let inbox = Arc::new(Inbox::new(id, user, key, limit));
+        *lock(&self.keys).entry(key).or_default() += 1;
+        self.shard(chat).entry(chat).or_default().inboxes.push(inbox.clone());
+        Membership { hub: self.clone(), chat, inbox }
+    }
+
+    /// The keys that connections live by.
+    pub(crate) fn keys(&self) -> Vec<Uuid> {
+        lock(&self.keys).keys().copied().collect()
+    }
+
+    /// Tells everybody of a stored message, `at` being now.
+    pub(crate) fn message_stored(&self, message: &Message, origin: Origin, at: DateTime<Utc>) {
+        let mut shard = self.shard(message.chat_id);
+        let Some(room) = shard.get_mut(&message.chat_id) else { return };
+        let (event, acknowledgement) = match origin {
+            Origin::Assistant { finish_reason, .. } => {
+                room.answer = None;
+                (encode(&MessageStreamEnded::of(message, finish_reason), at), None)
+            }
+            Origin::Api => (encode(&MessageCreated::of(message.clone()), at), None),
+            Origin::Connection(sender) => {
+                let acknowledgement = encode(&MessageReceived::of(message), at);
+                (encode(&MessageCreated::of(message.clone()), at), Some((sender, acknowledgement)))
+            }
+        };
+        let delivery = Arc::new(Delivery { seq: message.seq, event, acknowledgement });
+        for inbox in &room.inboxes {
+            inbox.push(Item::Message(delivery.clone()));
+        }
+        leave_if_empty(&mut shard, message.chat_id);
+    }
+
+    /// Tells everybody else that the user of `by` types.
+    pub(crate) fn user_typing(&self, chat: Uuid, by: &Inbox, at: DateTime<Utc>) {
+        let event = encode(&UserTyping { user_id: by.user.clone(), chat_id: chat }, at);
+        if let Some(room) = self.shard(chat).get(&chat) {
+            for inbox in room.inboxes.iter().filter(|inbox| inbox.id != by.id) {
+                inbox.push(Item::Passing(event.clone()));
+            }
+        }
+    }
+
+    /// An answer begins to stream.
+    pub(crate) fn answer_started(&self, chat: Uuid, message_id: Uuid, at: DateTime<Utc>) {
+        let mut shard = self.shard(chat);
+        let room = shard.entry(chat).or_default();
+        room.answer = Some(Answer { message_id, text: String::new(), tokens: 0 });
+        room.pass(&encode(&MessageStreamStarted { message_id, chat_id: chat }, at));
+    }
+
+    /// The answer of a chat goes on.
+    pub(crate) fn answer_token(&self, chat: Uuid, token: &str, at: DateTime<Utc>) {
+        let mut shard = self.shard(chat);
+        let Some(room) = shard.get_mut(&chat) else { return };
+        let Some(answer) = &mut room.answer else { return };
+        let (message_id, index) = (answer.message_id, answer.tokens);
+        answer.text.push_str(token);
+        answer.tokens += 1;
+        room.pass(&encode(&MessageStreamToken::new(chat, message_id, token, index), at));
+    }
+
+    /// The answer of a chat is over, and was not stored.
+    pub(crate) fn answer_lost(&self, chat: Uuid, message_id: Uuid, finish_reason: FinishReason, at: DateTime<Utc>) {
+        let mut shard = self.shard(chat);
+        if let Some(room) = shard.get_mut(&chat) {
+            room.answer = None;
+            room.pass(&encode(&MessageStreamEnded::empty(chat, message_id, finish_reason), at));
+        }
+        leave_if_empty(&mut shard, chat);
+    }
+
+    /// Tells everybody in a chat what an encoded event says.
+    pub(crate) fn pass(&self, chat: Uuid, event: &Utf8Bytes) {
+        if let Some(room) = self.shard(chat).get(&chat) {
+            room.pass(event);
+        }
+    }
+
+    /// Ends the connections that live by `keys`.
+    pub(crate) fn close_keys(&self, keys: &HashSet<Uuid>, close: Close) {
+        self.for_each(|inbox| {
+            if keys.contains(&inbox.key) {
+                inbox.close(close);
+            }
+        });
+    }
+
+    /// Ends every connection.
+    pub(crate) fn close_all(&self, close: Close) {
+        self.for_each(|inbox| inbox.close(close));
+    }
+
+    fn for_each(&self, each: impl Fn(&Inbox)) {
+        for shard in &self.shards {
+            lock(shard).values().flat_map(|room| &room.inboxes).for_each(|inbox| each(inbox));
+        }
+    }
+
+    fn shard(&self, chat: Uuid) -> MutexGuard<'_, HashMap<Uuid, Room>> {
+        // The last byte of a version 7 UUID is random.
+        lock(&self.shards[usize::from(chat.as_bytes()[15]) % SHARDS])
+    }
+}
+
+impl Connections for Hub {
+    fn are_open(&self, chat: Uuid) -> bool {
+        self.shard(chat).get(&chat).is_some_and(|room| !room.inboxes.is_empty())
+    }
+
+    fn chat_deleted(&self, chat: Uuid) {
+        if let Some(room) = self.shard(chat).get(&chat) {
+            room.inboxes.iter().for_each(|inbox| inbox.close(Close::ChatDeleted));
+        }
+    }
+}
+
+impl Room {
+    fn pass(&self, event: &Utf8Bytes) {
+        for inbox in &self.inboxes {
+            inbox.push(Item::Passing(event.clone()));
+        }
+    }
+}
+
+impl Membership {
+    /// Goes live when everything after the message `delivered` waits in the inbox, and learns of the answer that streams;
+    /// tells whether it did. If not, there is more to read from SQL.
+    pub(crate) fn join(&self, delivered: i64, at: DateTime<Utc>) -> bool {
+        let shard = self.hub.shard(self.chat);
+        let answer = shard.get(&self.chat).and_then(|room| room.answer.as_ref());
+        // Under the room's lock, so that no token is missed and none comes twice.
+        self.inbox.join(delivered, || answer.map(|answer| answer.so_far(self.chat, at)).unwrap_or_default())
+    }
+
+    /// Tells the others that this connection's user types.
+    pub(crate) fn typing(&self, at: DateTime<Utc>) {
+        self.hub.user_typing(self.chat, &self.inbox, at);
+    }
+}
+
+impl Answer {
+    fn so_far(&self, chat_id: Uuid, at: DateTime<Utc>) -> Vec<Utf8Bytes> {
+        let message_id = self.message_id;
+        let mut events = vec![encode(&MessageStreamStarted { message_id, chat_id }, at)];
+        if let Some(index) = self.tokens.checked_sub(1) {
+            events.push(encode(&MessageStreamToken::new(chat_id, message_id, &self.text, index), at));
+        }
+        events
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        {
+            let mut shard = self.hub.shard(self.chat);
+            if let Some(room) = shard.get_mut(&self.chat) {
+                room.inboxes.retain(|inbox| inbox.id != self.inbox.id);
+            }
+            leave_if_empty(&mut shard, self.chat);
+        }
+        let mut keys = lock(&self.hub.keys);
+        if let Some(count) = keys.get_mut(&self.inbox.key) {
+            *count -= 1;
+            if *count == 0 {
+                keys.remove(&self.inbox.key);
+            }
+        }
+    }
+}
+
+fn leave_if_empty(shard: &mut HashMap<Uuid, Room>, chat: Uuid) {
+    if shard.get(&chat).is_some_and(|room| room.inboxes.is_empty() && room.answer.is_none()) {
+        shard.remove(&chat);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks panics half-way, so what a poisoned one guards is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,227 @@
+//! What the server sends: one text frame an event, a flat JSON object of `event_type`, `timestamp` and the event's own
+//! members.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Object, types::Type};
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        messages::Message,
+        paging::Count,
+        values::{Nullable, Timestamp},
+    },
+    chat::{self, ClientMessageId, Content, FinishReason, UserId},
+    http::{
+        body::text,
+        bounded::{Integer, Text, describe, text_schema},
+    },
+};
+
+/// A message's place in its chat.
+type Seq = Integer<1>;
+
+/// All that an answer says; nothing, if it ended before it began.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Spoken(String);
+
+describe!(Spoken, text_schema(0, Content::MAX_CHARS), |json| text(&json).map(Self), |value| {
+    Some(value.0.as_str().into())
+});
+
+/// One kind of event.
+pub(crate) trait Event: Serialize + Type {
+    /// Its `event_type`.
+    const TYPE: &'static str;
+}
+
+/// The frame that tells of `event`, which happened at `at`.
+pub(crate) fn encode<E: Event>(event: &E, at: DateTime<Utc>) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame<'a, E> {
+        event_type: &'static str,
+        timestamp: Timestamp,
+        #[serde(flatten)]
+        event: &'a E,
+    }
+
+    let frame = Frame { event_type: E::TYPE, timestamp: Timestamp(at), event };
+    serde_json::to_string(&frame).expect("an event is JSON").into()
+}
+
+macro_rules! events {
+    ($($(#[$about:meta])* $name:literal $event:ident { $($(#[$note:meta])* $member:ident: $type:ty,)* })+) => {
+        $($(#[$about])*
+        #[derive(Debug, Serialize, Object)]
+        pub(crate) struct $event {
+            $($(#[$note])* pub(crate) $member: $type,)*
+        }
+
+        impl Event for $event {
+            const TYPE: &'static str = $name;
+        })+
+    };
+}
+
+events! {
+    /// The first event of every connection.
+    "connection_established" ConnectionEstablished {
+        /// Who is connected.
+        user_id: UserId,
+        /// The chat.
+        chat_id: Uuid,
+        /// The tenant that the credentials belong to.
+        tenant_id: Uuid,
+        /// The `seq` of the chat's last message; 0 when it has none. Live messages go on from here.
+        last_seq: Count,
+        /// Whether everything after `after_seq` follows. False without `after_seq`, and when the server has fewer
+        /// messages than it says: then read the chat anew.
+        resumed: bool,
+    }
+
+    /// The connection made its user.
+    "user_created" UserCreated {
+        /// The new user.
+        user_id: UserId,
+    }
+
+    /// This connection's own message is stored. Sent after the commit.
+    "message_received" MessageReceived {
+        /// The message's id.
+        message_id: Uuid,
+        /// The chat.
+        chat_id: Uuid,
+        /// Who sent it.
+        user_id: Nullable<UserId>,
+        /// Its place in the chat: from 1, without gaps.
+        seq: Seq,
+        /// The sender's own name for it; null if it gave none.
+        client_message_id: Nullable<ClientMessageId>,
+        /// When it was stored.
+        created_at: Timestamp,
+    }
+
+    /// A message that somebody else sent, or one of a replay.
+    "message_created" MessageCreated {
+        /// The message.
+        message: Message,
+        /// The chat.
+        chat_id: Uuid,
+    }
+
+    /// The assistant begins to answer.
+    "message_stream_started" MessageStreamStarted {
+        /// The id that the answer will be stored under.
+        message_id: Uuid,
+        /// The chat.
+        chat_id: Uuid,
+    }
+
+    /// The next piece of an answer. Who joins in the middle gets all so far as one.
+    "message_stream_token" MessageStreamToken {
+        /// The answer's id.
+        message_id: Uuid,
+        /// The chat.
+        chat_id: Uuid,
+        /// The text, to be appended.
+        token: Text<{ Content::MAX_CHARS }>,
+        /// Its place in the answer, from 0; of a piece that holds several, that of the last.
+        index: Count,
+    }
+
+    /// The answer is over, and stored unless it is empty.
+    "message_stream_ended" MessageStreamEnded {
+        /// The answer's id.
+        message_id: Uuid,
+        /// The chat.
+        chat_id: Uuid,
+        /// All of it.
+        content: Spoken,
+        /// Its place in the chat; null when nothing was said and so nothing stored.
+        seq: Nullable<Seq>,
+        /// Why it ended.
+        finish_reason: FinishReason,
+    }
+
+    /// Somebody else is typing.
+    "user_typing" UserTyping {
+        /// Who.
+        user_id: UserId,
+        /// Where.
+        chat_id: Uuid,
+    }
+
+    /// The answer to a `ping`.
+    "pong" Pong {}
+
+    /// Something that the client asked for did not happen. The connection stays open.
+    "error" Failed {
+        /// What went wrong, as a stable word. New words may be added.
+        code: Text<64>,
+        /// What went wrong, in a sentence.
+        message: Text<1024>,
+        /// Whether the same again may succeed.
+        retryable: bool,
+        /// The message it is about; null if that had no name, or it is about none.
+        client_message_id: Nullable<ClientMessageId>,
+    }
+}
+
+impl MessageReceived {
+    pub(crate) fn of(message: &chat::Message) -> Self {
+        Self {
+            message_id: message.id,
+            chat_id: message.chat_id,
+            user_id: Nullable(message.sender_id.clone()),
+            seq: Seq::nearest(message.seq),
+            client_message_id: Nullable(message.client_message_id.clone()),
+            created_at: Timestamp(message.created_at),
+        }
+    }
+}
+
+impl MessageCreated {
+    pub(crate) fn of(message: chat::Message) -> Self {
+        Self { chat_id: message.chat_id, message: message.into() }
+    }
+}
+
+impl MessageStreamToken {
+    pub(crate) fn new(chat_id: Uuid, message_id: Uuid, token: &str, index: u32) -> Self {
+        Self { message_id, chat_id, token: Text::cut(token.to_owned()), index: Count::nearest(index) }
+    }
+}
+
+impl Failed {
+    pub(crate) fn new(
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        retryable: bool,
+        client_message_id: Option<ClientMessageId>,
+    ) -> Self {
+        let (code, message) = (Text::cut(code), Text::cut(message));
+        Self { code, message, retryable, client_message_id: Nullable(client_message_id) }
+    }
+}
+
+impl MessageStreamEnded {
+    pub(crate) fn of(message: &chat::Message, finish_reason: FinishReason) -> Self {
+        Self {
+            message_id: message.id,
+            chat_id: message.chat_id,
+            content: Spoken(message.content.as_str().to_owned()),
+            seq: Nullable(Some(Seq::nearest(message.seq))),
+            finish_reason,
+        }
+    }
+
+    /// Of an answer of which nothing came.
+    pub(crate) fn empty(chat_id: Uuid, message_id: Uuid, finish_reason: FinishReason) -> Self {
+        Self { message_id, chat_id, content: Spoken(String::new()), seq: Nullable(None), finish_reason }
+    }
+}

@@ -1,0 +1,331 @@
+//! One connection as a pure state machine: what comes in, what is to be done. No IO and no clock of its own, so a test
+//! plays a day in no time.
+//!
+//! ```text
+//!            ┌───────────── a seq is missing ─────────────┐
+//!            ▼                                            │
+//!        Replaying ── read after `delivered` ── page ── joined ──▶ Live
+//!            ▲                                   │
+//!            └────────── more to read ───────────┘
+//! ```
+//!
+//! Whatever the state, messages leave in the order of `seq`, each once, none skipped: `delivered` is the last one, and
+//! nothing but its successor may follow.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    inbox::Item,
+    protocol::{
+        ClientFrame, ClientMessage, Close,
+        event::{Failed, MessageCreated, MessageReceived, Pong, encode},
+    },
+};
+use crate::{
+    chat::{ClientMessageId, ConnectionId, Created, Message, Metadata, NewMessage, Origin, Role, UserId},
+    error::{Error, Result},
+};
+
+/// Bounds of a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Between two pings.
+    pub(crate) ping: Duration,
+    /// How long a peer may be silent.
+    pub(crate) idle: Duration,
+    /// Messages that may be on their way to the database.
+    pub(crate) in_flight: usize,
+    /// Frames that are no messages, at once.
+    pub(crate) burst: u32,
+    /// And one more after each such time.
+    pub(crate) refill: Duration,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The peer sent text.
+    Text(Utf8Bytes),
+    /// The peer sent a ping or a pong.
+    Control,
+    /// The peer sent bytes.
+    Binary,
+    /// Stored messages after `delivered`, and whether there are more.
+    Page(Result<(Vec<Message>, bool)>),
+    /// Everything after `delivered` is in the inbox now.
+    Joined,
+    /// It is not: messages have come since the page was read.
+    Behind,
+    /// From the inbox.
+    Item(Item),
+    /// A message's way to the database is over.
+    Sent(Option<ClientMessageId>, Result<Created<Message>>),
+    /// [`Session::deadline`] has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Send an event.
+    Send(Utf8Bytes),
+    /// Store a message.
+    Store(Box<NewMessage>),
+    /// Tell the others.
+    Typing,
+    /// Stop the chat's answer.
+    Cancel,
+    /// Read stored messages after this one.
+    Read(i64),
+    /// Go live after this one.
+    Join(i64),
+    /// Something was missing: replay again.
+    Leave,
+    /// Send a ping.
+    Ping,
+    /// End the connection.
+    Close(Close),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    id: ConnectionId,
+    user: UserId,
+    bounds: Bounds,
+    live: bool,
+    delivered: i64,
+    in_flight: usize,
+    /// The names of the messages in flight.
+    names: HashSet<String>,
+    /// Own messages that were acknowledged before their way was over.
+    acknowledged: HashSet<i64>,
+    /// Own messages whose way was over before their turn came.
+    stored: HashSet<i64>,
+    heard: Instant,
+    next_ping: Instant,
+    /// When the peer's allowance for frames is whole again.
+    allowance: Instant,
+}
+
+impl Session {
+    /// Of a peer that has seen everything up to the message `delivered`.
+    pub(crate) fn new(id: ConnectionId, user: UserId, delivered: i64, bounds: Bounds, now: Instant) -> Self {
+        Self {
+            id,
+            user,
+            bounds,
+            live: false,
+            delivered,
+            in_flight: 0,
+            names: HashSet::new(),
+            acknowledged: HashSet::new(),
+            stored: HashSet::new(),
+            heard: now,
+            next_ping: now + bounds.ping,
+            allowance: now,
+        }
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.next_ping.min(self.heard + self.bounds.idle)
+    }
+
+    /// Whether the peer's next frame may be read: the bound on what is in flight is kept by reading no further.
+    pub(crate) fn may_read(&self) -> bool {
+        self.in_flight < self.bounds.in_flight
+    }
+
+    /// Begins: asks for what was missed.
+    pub(crate) fn begin(&self) -> Effect {
+        Effect::Read(self.delivered)
+    }
+
+    /// Takes `input`, at `now`, which on the wall is `at`, and appends what is to be done.
+    pub(crate) fn handle(&mut self, input: Input, now: Instant, at: DateTime<Utc>, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Text(text) => {
+                self.heard = now;
+                self.frame(&text, now, at, effects);
+            }
+            Input::Control => {
+                self.heard = now;
+                self.spend(now, effects);
+            }
+            Input::Binary => effects.push(Effect::Close(Close::UnsupportedData)),
+            Input::Page(Ok((messages, more))) => {
+                for message in messages {
+                    self.replay(message, at, effects);
+                }
+                effects.push(if more { Effect::Read(self.delivered) } else { Effect::Join(self.delivered) });
+            }
+            Input::Page(Err(Error::ChatNotFound)) => effects.push(Effect::Close(Close::ChatDeleted)),
+            Input::Page(Err(_)) => effects.push(Effect::Close(Close::Fault)),
+            Input::Joined => self.live = true,
+            Input::Behind => effects.push(Effect::Read(self.delivered)),
+            Input::Item(item) => self.item(item, effects),
+            Input::Sent(name, outcome) => self.sent(name, outcome, at, effects),
+            Input::Tick => self.tick(now, effects),
+        }
+    }
+
+    fn frame(&mut self, text: &str, now: Instant, at: DateTime<Utc>, effects: &mut Vec<Effect>) {
+        match ClientFrame::read(text) {
+            Ok(ClientFrame::Message(message)) => self.store(message, effects),
+            other => {
+                if !self.spend(now, effects) {
+                    return;
+                }
+                effects.push(match other {
+                    Ok(ClientFrame::Typing) => Effect::Typing,
+                    Ok(ClientFrame::Cancel) => Effect::Cancel,
+                    Ok(ClientFrame::Ping | ClientFrame::Message(_)) => Effect::Send(encode(&Pong {}, at)),
+                    Err(bad) => {
+                        let failed = Failed::new("invalid_request", bad.detail, false, bad.client_message_id);
+                        Effect::Send(encode(&failed, at))
+                    }
+                });
+            }
+        }
+    }
+
+    fn store(&mut self, message: ClientMessage, effects: &mut Vec<Effect>) {
+        self.in_flight += 1;
+        self.names.extend(message.client_message_id.as_ref().map(|name| name.as_str().to_owned()));
+        effects.push(Effect::Store(Box::new(NewMessage {
+            role: Role::User,
+            sender_id: Some(self.user.clone()),
+            content: message.content,
+            media_type: None,
+            media_url: None,
+            metadata: message.metadata.unwrap_or_else(Metadata::empty),
+            client_message_id: message.client_message_id,
+            origin: Origin::Connection(self.id),
+        })));
+    }
+
+    /// A token bucket, as the time at which it is full again.
+    fn spend(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let allowance = self.allowance.max(now) + self.bounds.refill;
+        let within = allowance <= now + self.bounds.refill * self.bounds.burst;
+        if within {
+            self.allowance = allowance;
+        } else {
+            effects.push(Effect::Close(Close::RateLimited));
+        }
+        within
+    }
+
+    /// A message read from SQL.
+    fn replay(&mut self, message: Message, at: DateTime<Utc>, effects: &mut Vec<Effect>) {
+        if message.seq != self.delivered + 1 {
+            // Read before, or the store has lost one, which it must not: then nothing may follow.
+            if message.seq > self.delivered {
+                effects.push(Effect::Close(Close::Fault));
+            }
+            return;
+        }
+        self.delivered = message.seq;
+        let named = message.client_message_id.as_ref().is_some_and(|name| self.names.contains(name.as_str()));
+        let event = if self.stored.remove(&message.seq) {
+            encode(&MessageReceived::of(&message), at)
+        } else if named {
+            self.acknowledged.insert(message.seq);
+            encode(&MessageReceived::of(&message), at)
+        } else {
+            encode(&MessageCreated::of(message), at)
+        };
+        effects.push(Effect::Send(event));
+    }
+
+    fn item(&mut self, item: Item, effects: &mut Vec<Effect>) {
+        let delivery = match item {
+            // What a replay must precede comes again when it is done.
+            Item::Passing(event) => {
+                if self.live {
+                    effects.push(Effect::Send(event));
+                }
+                return;
+            }
+            Item::Message(delivery) => delivery,
+        };
+        if !self.live || delivery.seq <= self.delivered {
+            return;
+        }
+        if delivery.seq > self.delivered + 1 {
+            self.live = false;
+            effects.extend([Effect::Leave, Effect::Read(self.delivered)]);
+            return;
+        }
+        self.delivered = delivery.seq;
+        effects.push(Effect::Send(match &delivery.acknowledgement {
+            Some((sender, acknowledgement)) if *sender == self.id => {
+                if !self.stored.remove(&delivery.seq) {
+                    self.acknowledged.insert(delivery.seq);
+                }
+                acknowledgement.clone()
+            }
+            _ => delivery.event.clone(),
+        }));
+    }
+
+    fn sent(
+        &mut self,
+        name: Option<ClientMessageId>,
+        outcome: Result<Created<Message>>,
+        at: DateTime<Utc>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.in_flight -= 1;
+        if let Some(name) = &name {
+            self.names.remove(name.as_str());
+        }
+        let (code, message, retryable) = match outcome {
+            Ok(Created { resource: message, replayed }) => {
+                if self.acknowledged.remove(&message.seq) {
+                    return;
+                }
+                if message.seq <= self.delivered || replayed {
+                    effects.push(Effect::Send(encode(&MessageReceived::of(&message), at)));
+                } else {
+                    // Its turn comes; until then nothing may overtake it.
+                    self.stored.insert(message.seq);
+                }
+                return;
+            }
+            Err(Error::ChatNotFound) => return effects.push(Effect::Close(Close::ChatDeleted)),
+            Err(Error::ChatClosed) => {
+                ("chat_closed", "This chat is closed; it takes no messages until it is made active again.", false)
+            }
+            Err(Error::Unavailable(cause)) => {
+                tracing::warn!(%cause, "a message could not be stored");
+                ("unavailable", "The message was not stored; try again later.", true)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message could not be stored");
+                ("internal", "The server failed to store the message.", true)
+            }
+        };
+        effects.push(Effect::Send(encode(&Failed::new(code, message, retryable, name), at)));
+    }
+
+    fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if now >= self.heard + self.bounds.idle {
+            return effects.push(Effect::Close(Close::Idle));
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + self.bounds.ping;
+            effects.push(Effect::Ping);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

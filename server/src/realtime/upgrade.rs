@@ -1,0 +1,133 @@
+//! From HTTP to WebSocket (RFC 6455, section 4.2).
+//!
+//! Not poem's own: that takes 128 KiB for the read buffer of every connection, copies a text for every recipient, and has
+//! no bound on what waits to be written.
+
+use poem::{
+    Request, Response, Upgraded,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+
+use crate::http::{field_error::FieldError, problem::Problem};
+
+/// The version of the protocol that there is.
+const VERSION: &str = "13";
+/// Bytes of a connection's read buffer, taken at once, and bytes gathered before they are written.
+const BUFFER: usize = 4 * 1024;
+/// Bytes at most in a message, whole or in fragments.
+pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+/// Bytes that may wait to be written; writing waits for the peer beyond that.
+const MAX_UNWRITTEN: usize = 256 * 1024;
+
+/// The server's half of the handshake: what is asked for is WebSocket, and the value of `Sec-WebSocket-Accept`.
+pub(crate) fn handshake(request: &Request) -> Result<HeaderValue, Problem> {
+    let headers = request.headers();
+    let mut errors = Vec::new();
+    let mut demand = |name: HeaderName, holds: bool, detail: &str| {
+        if !holds {
+            errors.push(FieldError::new(format!("/header/{}", title(&name)), detail));
+        }
+    };
+    demand(header::CONNECTION, has_token(headers, &header::CONNECTION, "upgrade"), "must name upgrade");
+    demand(header::UPGRADE, has_token(headers, &header::UPGRADE, "websocket"), "must name websocket");
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == VERSION);
+    demand(header::SEC_WEBSOCKET_VERSION, version, "must be 13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).filter(|key| is_nonce(key));
+    demand(header::SEC_WEBSOCKET_KEY, key.is_some(), "must be 16 bytes in base64");
+    match key {
+        Some(key) if errors.is_empty() => Ok(HeaderValue::try_from(derive_accept_key(key)).expect("base64 is visible")),
+        _ if version => Err(Problem::invalid(errors)),
+        // RFC 6455, section 4.4.
+        _ => Err(Problem::invalid(errors).with_header(header::SEC_WEBSOCKET_VERSION, VERSION)),
+    }
+}
+
+/// 101; the connection is the stream's from then on.
+pub(crate) fn switching_protocols(accept: HeaderValue) -> Response {
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .finish()
+}
+
+/// The server's end of an upgraded connection.
+pub(crate) async fn stream(upgraded: Upgraded) -> WebSocketStream<Upgraded> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_write_buffer_size(MAX_UNWRITTEN)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await
+}
+
+/// Whether a header of tokens has this one, in any case and among others.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+}
+
+/// 16 bytes are 22 digits of base64 and two signs of padding.
+fn is_nonce(key: &[u8]) -> bool {
+    let digits = |digits: &[u8]| digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte));
+    key.len() == 24 && digits(&key[..22]) && key.ends_with(b"==")
+}
+
+/// A header's name as it is usually written.
+fn title(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| match word {
+        "websocket" => "WebSocket".to_owned(),
+        word => word[..1].to_uppercase() + &word[1..],
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(headers: &[(&str, &str)]) -> Result<HeaderValue, Problem> {
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        handshake(&request.finish())
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_is_answered_as_there() {
+        let accept = asked(&[
+            ("Connection", "keep-alive, Upgrade"),
+            ("Upgrade", "WebSocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]);
+        assert_eq!(accept.unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn each_header_is_demanded() {
+        let all = [
+            ("Connection", "upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        for left_out in 0..all.len() {
+            let rest: Vec<_> = (0..all.len()).filter(|index| *index != left_out).map(|index| all[index]).collect();
+            assert!(asked(&rest).is_err(), "{}", all[left_out].0);
+        }
+        for key in ["", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZ!==", "c2hvcnQ="] {
+            assert!(asked(&[all[0], all[1], all[2], ("Sec-WebSocket-Key", key)]).is_err(), "{key}");
+        }
+    }
+}

@@ -48,6 +48,9 @@ struct Inner {
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     answer: Option<Refusal>,
+    /// What a live session says without an answer.
+    #[cfg(feature = "realtime")]
+    live: Live,
     call: CallRecord,
     /// Whether the cause may pass by itself.
     transient: bool,
@@ -76,6 +79,14 @@ impl fmt::Debug for Refusal {
             .field("body", &shown)
             .finish()
     }
+}
+
+/// What the error keeps of a live session.
+#[cfg(feature = "realtime")]
+#[derive(Debug, Default)]
+struct Live {
+    code: Option<Code>,
+    close_code: Option<u16>,
 }
 
 /// What the error keeps of the call it ended.
@@ -109,8 +120,12 @@ pub enum ErrorKind {
     /// The answer is a success but its body is not what the contract says. Also: the metadata of a chat or a message
     /// does not have the type it was asked for as.
     Decode,
-    /// The answer is a success but its body is larger than the client reads.
+    /// The answer is a success but its body is larger than the client reads. In a live session: so is an event.
     TooLarge,
+    /// The server refused a message of a live session; [`Error::code`] has the reason.
+    Refused,
+    /// A live session is over, and what was asked of it will not happen.
+    Closed,
 }
 
 impl Error {
@@ -122,6 +137,8 @@ impl Error {
                 message: message.into(),
                 source: None,
                 answer: None,
+                #[cfg(feature = "realtime")]
+                live: Live::default(),
                 call: CallRecord::default(),
                 transient,
                 maybe_processed,
@@ -180,6 +197,28 @@ impl Error {
         error
     }
 
+    /// The server's refusal of a message, sent as an event.
+    #[cfg(feature = "realtime")]
+    pub(crate) fn refused(message: impl Into<String>, code: Code) -> Self {
+        let mut error = Self::new(ErrorKind::Refused, message);
+        error.inner.live.code = Some(code);
+        error
+    }
+
+    #[cfg(feature = "realtime")]
+    pub(crate) fn closed(message: impl Into<String>, close_code: Option<u16>) -> Self {
+        let mut error = Self::new(ErrorKind::Closed, message);
+        error.inner.live.close_code = close_code;
+        error
+    }
+
+    /// For a message that may have reached the server, or that surely has not.
+    #[cfg(feature = "realtime")]
+    pub(crate) fn maybe_processed(mut self, maybe: bool) -> Self {
+        self.inner.maybe_processed = maybe;
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
@@ -229,9 +268,21 @@ impl Error {
         self.inner.answer.as_ref().map(|answer| answer.status)
     }
 
-    /// The stable word of the server's problem; none when the answer is no problem document.
+    /// The stable word of the server's problem, or of the event that refused a message; none when the answer is no
+    /// problem document.
     pub fn code(&self) -> Option<&Code> {
+        #[cfg(feature = "realtime")]
+        if self.inner.live.code.is_some() {
+            return self.inner.live.code.as_ref();
+        }
         self.problem().map(|problem| &problem.code)
+    }
+
+    /// The WebSocket close code (RFC 6455, section 7.4) with which the server ended the live session; none when it
+    /// was ended otherwise.
+    #[cfg(feature = "realtime")]
+    pub fn close_code(&self) -> Option<u16> {
+        self.inner.live.close_code
     }
 
     /// The server's problem document (RFC 9457); none when the answer has none.
@@ -281,10 +332,14 @@ impl Error {
 /// Whether a failure of this kind may pass, and whether the server may have acted.
 fn consequences(kind: ErrorKind) -> (bool, bool) {
     match kind {
-        ErrorKind::Configuration | ErrorKind::InvalidCall => (false, false),
+        ErrorKind::Configuration | ErrorKind::InvalidCall | ErrorKind::Refused => (false, false),
         ErrorKind::Connect => (true, false),
         ErrorKind::Timeout | ErrorKind::Transport => (true, true),
-        ErrorKind::Redirect | ErrorKind::Status | ErrorKind::Decode | ErrorKind::TooLarge => (false, true),
+        ErrorKind::Redirect
+        | ErrorKind::Status
+        | ErrorKind::Decode
+        | ErrorKind::TooLarge
+        | ErrorKind::Closed => (false, true),
     }
 }
 
@@ -316,7 +371,10 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
+        let mut error = f.debug_struct("Error");
+        #[cfg(feature = "realtime")]
+        error.field("live", &self.inner.live);
+        error
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
             .field("operation", &self.inner.call.operation.as_ref().map(Operation::id))

@@ -165,6 +165,17 @@ pub(crate) const CREATE_TICKET: Operation = Operation {
     repetition: Repetition::Expendable,
 };
 
+/// A live session, which the server's document leaves to WebSocket.
+#[cfg(feature = "realtime")]
+pub(crate) const CONNECT: Operation = Operation {
+    id: "connect",
+    method: "GET",
+    path: "/ws/chat",
+    query: &["after_seq"],
+    statuses: &[101, 400, 401, 404, 503],
+    repetition: Repetition::Idempotent,
+};
+
 /// Every operation this version of the SDK can call.
 ///
 /// The contract test compares this table with the server's document, in both directions.

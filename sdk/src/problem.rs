@@ -122,6 +122,10 @@ words! {
         Unavailable = "unavailable",
         /// The server failed; its log has the cause.
         Internal = "internal",
+        /// The assistant could not answer.
+        AssistantFailed = "assistant_failed",
+        /// A live session left messages out.
+        Gap = "gap",
         ..
         /// A word without a name in this version; empty when the problem has none.
         Other,

@@ -111,18 +111,19 @@ impl RetryPolicy {
         if asked > self.max_retry_after {
             return None;
         }
-        let pause = asked.saturating_add(part(self.ceiling(failed.attempts), random));
+        let pause = asked.saturating_add(backoff(self.base, self.max, failed.attempts, random));
         match failed.remaining {
             Some(remaining) if pause >= remaining => None,
             _ => Some(pause),
         }
     }
 
-    /// The largest pause after so many attempts.
-    fn ceiling(&self, attempts: u32) -> Duration {
-        let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
-        self.base.saturating_mul(factor).min(self.max)
-    }
+}
+
+/// A random pause after so many attempts: between nothing and a ceiling that doubles from `base` to `max`.
+pub(crate) fn backoff(base: Duration, max: Duration, attempts: u32, random: f64) -> Duration {
+    let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
+    part(base.saturating_mul(factor).min(max), random)
 }
 
 /// A part of the whole, at least none of it and at most all. `Duration::mul_f64` would panic near its maximum.

@@ -79,20 +79,48 @@ impl Transport {
 
     /// Sends the request and reads the answer, whatever its status.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        let response = self.execute(request).await?;
+        self.answer(response, &request.url).await
+    }
+
+    /// Sends a request to change protocols. The connection is taken from those of the other requests and does not
+    /// return to them.
+    #[cfg(feature = "realtime")]
+    pub(crate) async fn upgrade(&self, request: &Request) -> Result<Upgrade, Error> {
+        let mut response = self.execute(request).await?;
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return self.answer(response, &request.url).await.map(Upgrade::Refused);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let connection = response.upgrade().await.map_err(|error| failure(error, &request.url))?;
+        Ok(Upgrade::Accepted { headers, connection })
+    }
+
+    async fn execute(&self, request: &Request) -> Result<reqwest::Response, Error> {
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         outgoing.headers_mut().clone_from(&request.headers);
         *outgoing.body_mut() = request.body.clone().map(Into::into);
-        let mut response = self.http.execute(outgoing).await.map_err(|error| failure(error, &request.url))?;
+        self.http.execute(outgoing).await.map_err(|error| failure(error, &request.url))
+    }
 
+    async fn answer(&self, mut response: reqwest::Response, url: &Url) -> Result<Answer, Error> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let limit = if status.is_success() { self.max_response_bytes } else { MAX_REFUSAL_BYTES };
         match read(&mut response, limit).await {
-            Body { broken: Some(error), .. } if status.is_success() => Err(failure(error, &request.url)),
+            Body { broken: Some(error), .. } if status.is_success() => Err(failure(error, url)),
             // A refusal is known by its status, even if its body is not complete.
             Body { bytes, is_cut, .. } => Ok(Answer { status, headers, body: bytes, is_cut }),
         }
     }
+}
+
+/// What comes of a request to change protocols.
+#[cfg(feature = "realtime")]
+pub(crate) enum Upgrade {
+    /// 101: from here on the connection speaks the other protocol.
+    Accepted { headers: HeaderMap, connection: reqwest::Upgraded },
+    Refused(Answer),
 }
 
 /// As much of a body as there is, within the bound.

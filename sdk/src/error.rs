@@ -87,6 +87,7 @@ impl fmt::Debug for Refusal {
 struct Live {
     code: Option<Code>,
     close_code: Option<u16>,
+    client_message_id: Option<String>,
 }
 
 /// What the error keeps of the call it ended.
@@ -219,6 +220,13 @@ impl Error {
         self
     }
 
+    /// Puts down which message of a session it was.
+    #[cfg(feature = "realtime")]
+    pub(crate) fn of_message(mut self, client_message_id: String) -> Self {
+        self.inner.live.client_message_id = Some(client_message_id);
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
@@ -285,6 +293,13 @@ impl Error {
         self.inner.live.close_code
     }
 
+    /// The name of the message that a live session could not send, given or generated. Sent again under this name, it is
+    /// stored at most once.
+    #[cfg(feature = "realtime")]
+    pub fn client_message_id(&self) -> Option<&str> {
+        self.inner.live.client_message_id.as_deref()
+    }
+
     /// The server's problem document (RFC 9457); none when the answer has none.
     pub fn problem(&self) -> Option<&Problem> {
         self.inner.answer.as_ref()?.problem.as_ref()
@@ -335,11 +350,9 @@ fn consequences(kind: ErrorKind) -> (bool, bool) {
         ErrorKind::Configuration | ErrorKind::InvalidCall | ErrorKind::Refused => (false, false),
         ErrorKind::Connect => (true, false),
         ErrorKind::Timeout | ErrorKind::Transport => (true, true),
-        ErrorKind::Redirect
-        | ErrorKind::Status
-        | ErrorKind::Decode
-        | ErrorKind::TooLarge
-        | ErrorKind::Closed => (false, true),
+        ErrorKind::Redirect | ErrorKind::Status | ErrorKind::Decode | ErrorKind::TooLarge | ErrorKind::Closed => {
+            (false, true)
+        }
     }
 }
 

@@ -106,6 +106,8 @@ mod new_chat;
 mod operation;
 mod page;
 mod problem;
+#[cfg(feature = "realtime")]
+mod realtime;
 mod response;
 mod retry;
 mod retry_after;
@@ -135,6 +137,12 @@ pub use new_chat::NewChat;
 pub use operation::{OPERATIONS, Operation};
 pub use page::Page;
 pub use problem::{Code, FieldError, Problem};
+#[cfg(feature = "realtime")]
+pub use realtime::{
+    Connect, Connected, DisconnectReason, Disconnected, ErrorEvent, Event, Events, FinishReason, Gap, MessageCreated,
+    MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, OutgoingMessage, Receipt, Sender,
+    Session, UnknownEvent, UserCreated, UserTyping,
+};
 pub use response::Response;
 pub use retry::RetryPolicy;
 pub use tickets::Ticket;

@@ -117,7 +117,6 @@ impl RetryPolicy {
             _ => Some(pause),
         }
     }
-
 }
 
 /// A random pause after so many attempts: between nothing and a ceiling that doubles from `base` to `max`.

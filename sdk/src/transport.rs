@@ -77,6 +77,11 @@ impl Transport {
         Ok(Self { http, max_response_bytes: settings.max_response_bytes })
     }
 
+    #[cfg(feature = "realtime")]
+    pub(crate) fn max_response_bytes(&self) -> usize {
+        self.max_response_bytes
+    }
+
     /// Sends the request and reads the answer, whatever its status.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let response = self.execute(request).await?;
@@ -119,7 +124,10 @@ impl Transport {
 #[cfg(feature = "realtime")]
 pub(crate) enum Upgrade {
     /// 101: from here on the connection speaks the other protocol.
-    Accepted { headers: HeaderMap, connection: reqwest::Upgraded },
+    Accepted {
+        headers: HeaderMap,
+        connection: reqwest::Upgraded,
+    },
     Refused(Answer),
 }
 

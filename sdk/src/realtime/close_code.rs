@@ -1,0 +1,87 @@
+//! Why a connection ended, and whether another one can help.
+
+use crate::error::Error;
+use crate::realtime::event::DisconnectReason;
+
+/// Normal closure.
+pub(crate) const DONE: u16 = 1000;
+/// One end goes away.
+pub(crate) const AWAY: u16 = 1001;
+/// A close frame without a code.
+pub(crate) const NONE: u16 = 1005;
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// With a close frame.
+    Closed { code: u16, reason: String },
+    /// Without one.
+    Broken(String),
+    /// By an event larger than the client reads, in bytes.
+    TooLarge(usize),
+}
+
+impl Loss {
+    /// The loss as the end of the session, when the next connection would end the same way.
+    pub(crate) fn fatal(&self) -> Option<Error> {
+        match self {
+            Self::Closed { code, .. } if is_final(*code) => Some(Error::closed(self.to_string(), Some(*code))),
+            Self::Closed { .. } | Self::Broken(_) => None,
+            Self::TooLarge(limit) => Some(Error::too_large(format!("an event is larger than {limit} bytes"))),
+        }
+    }
+
+    /// The loss as the failure of an attempt to connect.
+    pub(crate) fn into_error(self) -> Error {
+        self.fatal().unwrap_or_else(|| Error::transport(self.to_string()))
+    }
+
+    pub(crate) fn reason(&self) -> DisconnectReason {
+        match self {
+            Self::Closed { code, .. } => DisconnectReason::Closed(*code),
+            Self::Broken(_) | Self::TooLarge(_) => DisconnectReason::Broken,
+        }
+    }
+}
+
+/// Whether who comes back is met with the same.
+fn is_final(code: u16) -> bool {
+    match code {
+        // The server is done, or does not understand this client.
+        1000 | 1002 | 1003 | 1007 | 1009 => true,
+        // Parlor's own: the key is revoked, the chat is deleted. Those from 4008 on pass.
+        4000..=4007 => true,
+        _ => false,
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed { code, reason } if reason.is_empty() => write!(f, "the server closed the connection: {code}"),
+            Self::Closed { code, reason } => write!(f, "the server closed the connection: {code} {reason}"),
+            Self::Broken(detail) => write!(f, "the connection broke: {detail}"),
+            Self::TooLarge(limit) => write!(f, "an event is larger than {limit} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_code_says_whether_to_come_back() {
+        let ends = |code| {
+            let fatal = Loss::Closed { code, reason: String::new() }.fatal();
+            assert!(fatal.as_ref().is_none_or(|error| error.close_code() == Some(code) && !error.is_retryable()));
+            fatal.is_some()
+        };
+        for code in [1000, 1002, 1003, 1007, 1009, 4000, 4001, 4004, 4007] {
+            assert!(ends(code), "{code}");
+        }
+        for code in [1001, 1005, 1006, 1008, 1011, 1012, 1013, 3000, 4008, 4009, 4010, 4011, 4099, 4100, 4999] {
+            assert!(!ends(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The beginning of a session.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+
+use crate::attempts;
+use crate::client::Client;
+use crate::error::Error;
+use crate::operation::CONNECT;
+use crate::realtime::handshake::{self, Participant};
+use crate::realtime::machine::Machine;
+use crate::realtime::queue::queue;
+use crate::realtime::sender::{COMMANDS, Sender};
+use crate::realtime::session::{Events, Session};
+use crate::realtime::task::Task;
+
+/// What waits for the application unless set, in bytes.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+impl Client {
+    /// A live session of a user in a chat, over WebSocket: see [`Session`].
+    ///
+    /// The user need not be the chat's owner, and is created if unknown: whoever holds the API key decides who takes part.
+    ///
+    /// ```no_run
+    /// # async fn talk(client: parlor_sdk::Client, chat_id: parlor_sdk::uuid::Uuid) -> Result<(), parlor_sdk::Error> {
+    /// use parlor_sdk::Event;
+    ///
+    /// let mut session = client.connect(chat_id, "user123").await?;
+    /// let receipt = session.send("My printer is on fire.").await?;
+    /// println!("stored as number {}", receipt.seq);
+    /// while let Some(event) = session.next().await.transpose()? {
+    ///     if let Event::MessageCreated(created) = event {
+    ///         println!("{}", created.message.content);
+    ///         break;
+    ///     }
+    /// }
+    /// session.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Awaiting it is a call like any other, with the client's time-outs and its [`RetryPolicy`](crate::RetryPolicy): it
+    /// fails with the code `chat_not_found` when the tenant has no such chat, and otherwise as
+    /// [`get_chat`](Client::get_chat). An [`InvalidCall`](crate::ErrorKind::InvalidCall) is a user id that is empty, holds
+    /// control characters, or begins or ends with white space. Also: [`Closed`](crate::ErrorKind::Closed) when the server
+    /// ends the session at once, and [`Decode`](crate::ErrorKind::Decode) when what answers does not speak the protocol.
+    pub fn connect(&self, chat_id: Uuid, user_id: impl Into<String>) -> Connect {
+        Connect {
+            client: self.clone(),
+            participant: Participant { chat_id, user_id: user_id.into() },
+            after_seq: None,
+            buffer_bytes: BUFFER_BYTES,
+        }
+    }
+}
+
+/// A session to be opened: [`Client::connect`]. Nothing is sent before it is awaited.
+#[must_use = "no connection is opened until it is awaited"]
+#[derive(Clone)]
+pub struct Connect {
+    client: Client,
+    participant: Participant,
+    after_seq: Option<u64>,
+    buffer_bytes: usize,
+}
+
+impl Connect {
+    /// Begins after the message with this [`seq`](crate::Message::seq), the last one that the application knows; with
+    /// the first message, if it is 0. Without it, the session begins with what comes next.
+    pub fn after_seq(mut self, seq: u64) -> Self {
+        self.after_seq = Some(seq);
+        self
+    }
+
+    /// How much of what was received may wait until the application takes it, in bytes: 4 MiB unless set. One event more
+    /// than that may wait. What then happens is told [there](Session#slow-readers).
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes.max(1);
+        self
+    }
+
+    async fn open(self) -> Result<Session, Error> {
+        let Self { client, participant, after_seq, buffer_bytes } = self;
+        let settings = &client.inner.settings;
+        let deadline = settings.clock.now().checked_add(settings.total_timeout);
+        let attempt = |_| {
+            let opening = handshake::open(&client.inner, &participant, after_seq);
+            attempts::in_time(&client.inner, deadline, opening)
+        };
+        let ((socket, connected), _) = attempts::repeat(&client.inner, CONNECT, None, deadline, attempt).await?;
+
+        let position = after_seq.unwrap_or(connected.last_seq);
+        let machine = Machine::new(settings.clock.now(), after_seq, connected, Arc::clone(&settings.randomness));
+        let (writer, reader) = queue(buffer_bytes);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let close = Arc::new(Notify::new());
+        let sender = Sender::new(client.clone(), participant.clone(), commands, Arc::clone(&close));
+        let task = Task {
+            client,
+            participant,
+            machine,
+            socket: Some(socket),
+            events: writer,
+            commands: receiver,
+            close,
+            is_closing: false,
+        };
+        tokio::spawn(task.run());
+        Ok(Session::new(sender, Events::new(reader, position)))
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Session, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.open())
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("chat_id", &self.participant.chat_id)
+            .field("user_id", &self.participant.user_id)
+            .field("after_seq", &self.after_seq)
+            .field("buffer_bytes", &self.buffer_bytes)
+            .finish_non_exhaustive()
+    }
+}

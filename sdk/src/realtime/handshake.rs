@@ -1,0 +1,201 @@
+//! From an HTTP request to an open connection (RFC 6455, section 4.1).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use uuid::Uuid;
+
+use crate::answer;
+use crate::client::{Inner, Settings};
+use crate::error::Error;
+use crate::headers::X_API_KEY;
+use crate::operation::CONNECT;
+use crate::realtime::event::{Connected, Event};
+use crate::realtime::socket::{Heard, Socket};
+use crate::target::Query;
+use crate::transport::{Request, Upgrade};
+
+const X_CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
+const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// Who connects to what.
+#[derive(Clone, Debug)]
+pub(crate) struct Participant {
+    pub(crate) chat_id: Uuid,
+    pub(crate) user_id: String,
+}
+
+impl Participant {
+    fn user_header(&self) -> Result<HeaderValue, Error> {
+        // White space at the ends of a header value is not a part of it (RFC 9110, section 5.5).
+        if self.user_id.is_empty() || self.user_id.trim_matches([' ', '\t']) != self.user_id {
+            return Err(Error::invalid_call("the user id is empty, or begins or ends with white space"));
+        }
+        HeaderValue::from_bytes(self.user_id.as_bytes())
+            .map_err(|error| Error::invalid_call("the user id holds a control character").caused_by(error))
+    }
+
+    fn headers(&self, settings: &Settings, key: &str) -> Result<HeaderMap, Error> {
+        let mut headers = settings.headers.clone();
+        // Neither is understood here, so none must be agreed on.
+        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+        headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, WEBSOCKET);
+        headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
+        headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).expect("base64 is a header value"));
+        headers.insert(X_API_KEY, settings.api_key.header_value());
+        headers.insert(X_USER_ID, self.user_header()?);
+        headers.insert(X_CHAT_ID, HeaderValue::from_str(&self.chat_id.to_string()).expect("an id is a header value"));
+        Ok(headers)
+    }
+}
+
+/// Opens a connection, up to the server's first event.
+pub(crate) async fn open(
+    client: &Inner,
+    participant: &Participant,
+    after_seq: Option<u64>,
+) -> Result<(Socket, Connected), Error> {
+    let key = key()?;
+    let mut url = client.settings.base_url.join(CONNECT.path());
+    let mut query = Query::default();
+    if let Some(seq) = after_seq {
+        query.set("after_seq", seq.to_string());
+    }
+    query.write_to(&mut url);
+    let headers = participant.headers(&client.settings, &key)?;
+    let request = Request { method: Method::GET, url, headers, body: None };
+    match client.transport.upgrade(&request).await? {
+        Upgrade::Accepted { headers, connection } => {
+            check(&headers, &key)?;
+            let socket = Socket::new(connection, client.transport.max_response_bytes()).await;
+            greeted(socket).await
+        }
+        Upgrade::Refused(answer) => {
+            let answer = answer::judge(answer, &request.url, client.settings.clock.system_time())?;
+            Err(Error::decode("the answer is a success, but no WebSocket connection").in_answer(answer.into_refusal()))
+        }
+    }
+}
+
+async fn greeted(mut socket: Socket) -> Result<(Socket, Connected), Error> {
+    loop {
+        match socket.next(true).await {
+            Ok(Heard::SignOfLife) => {}
+            Ok(Heard::Text(text)) => match Event::from_json(&text) {
+                Event::Connected(connected) => return Ok((socket, connected)),
+                _ => return Err(Error::decode("the connection does not begin with connection_established")),
+            },
+            Err(loss) => return Err(loss.into_error()),
+        }
+    }
+}
+
+/// A nonce, so that nothing in between can answer from a cache.
+fn key() -> Result<String, Error> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| {
+        Error::transport("the operating system has no randomness for the handshake").caused_by(error.to_string())
+    })?;
+    Ok(STANDARD.encode(nonce))
+}
+
+/// Whether the answer is one to this request, by somebody who speaks WebSocket.
+fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
+    let wrong = |what: &str| Err(Error::decode(format!("the server switched protocols, but not to WebSocket: {what}")));
+    let has = |name: HeaderName, token: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().eq_ignore_ascii_case(token))
+    };
+    if !has(UPGRADE, "websocket") {
+        return wrong("the header Upgrade does not say so");
+    }
+    if !has(CONNECTION, "upgrade") {
+        return wrong("the header Connection does not say so");
+    }
+    if headers.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|found| found != accept(key).as_str()) {
+        return wrong("the header Sec-WebSocket-Accept does not fit the request");
+    }
+    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) || headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return wrong("it chose an extension or a protocol that was not offered");
+    }
+    Ok(())
+}
+
+/// RFC 6455, section 1.3.
+fn accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        assert_eq!(accept(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_key_is_16_bytes_and_never_the_same() {
+        let (one, two) = (key().unwrap(), key().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(STANDARD.decode(one).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn what_is_no_answer_to_the_request_is_refused() {
+        let right = [
+            (UPGRADE, "WebSocket"),
+            (CONNECTION, "keep-alive, Upgrade"),
+            (SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ];
+        check(&headers(&right), KEY).unwrap();
+        for (name, value) in [
+            (UPGRADE, "h2c"),
+            (CONNECTION, "close"),
+            (SEC_WEBSOCKET_ACCEPT, "AAAA"),
+            (SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate"),
+            (SEC_WEBSOCKET_PROTOCOL, "chat"),
+        ] {
+            let mut wrong = headers(&right);
+            wrong.insert(name.clone(), HeaderValue::from_static(value));
+            assert_eq!(check(&wrong, KEY).unwrap_err().kind(), crate::ErrorKind::Decode, "{name}");
+        }
+        for (name, _) in &right {
+            let mut wrong = headers(&right);
+            wrong.remove(name);
+            assert!(check(&wrong, KEY).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_that_a_header_would_change_is_refused() {
+        let header = |user_id: &str| Participant { chat_id: Uuid::nil(), user_id: user_id.to_owned() }.user_header();
+        for good in ["user123", "ada lovelace", "é日", "a,b;c"] {
+            assert_eq!(header(good).unwrap().as_bytes(), good.as_bytes());
+        }
+        for bad in ["", " a", "a\t", "a\nb", "a\0"] {
+            assert_eq!(header(bad).unwrap_err().kind(), crate::ErrorKind::InvalidCall, "{bad:?}");
+        }
+    }
+}

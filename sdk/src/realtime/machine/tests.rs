@@ -1,0 +1,472 @@
+use std::sync::atomic::AtomicBool;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::*;
+use crate::error::Refusal;
+use crate::problem::Code;
+use crate::realtime::outbox::Receipt;
+
+const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const TIME: &str = "2024-01-15T10:31:00Z";
+
+/// A machine in a time of its own, whose every pause is half of the longest.
+struct World {
+    machine: Machine,
+    now: Instant,
+}
+
+type Outcome = oneshot::Receiver<Result<Receipt, Error>>;
+
+impl World {
+    /// A session whose chat has this many messages.
+    fn new(after_seq: Option<u64>, last_seq: u64) -> Self {
+        let now = Instant::now();
+        let connected = connected(last_seq, after_seq.is_some_and(|after_seq| after_seq <= last_seq));
+        Self { machine: Machine::new(now, after_seq, connected, Arc::new(|| 0.5)), now }
+    }
+
+    /// One that has been connected and has nothing to do.
+    fn idle(last_seq: u64) -> Self {
+        let mut world = Self::new(None, last_seq);
+        world.effects();
+        world
+    }
+
+    /// What is to be done, in words.
+    fn effects(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.machine.effect()).map(|effect| shown(&effect)).collect()
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+    }
+
+    /// Lets time pass to the deadline.
+    fn reach(&mut self) -> Duration {
+        let before = self.now;
+        self.now = self.machine.deadline().expect("a deadline");
+        self.machine.reached(self.now);
+        self.now - before
+    }
+
+    fn receive(&mut self, event: &Value) {
+        let json = event.to_string();
+        self.machine.received(self.now, Event::from_json(&json), json.len());
+    }
+
+    fn lose(&mut self, code: u16) {
+        self.machine.lost(self.now, &Loss::Closed { code, reason: String::new() });
+    }
+
+    fn break_off(&mut self) {
+        self.machine.lost(self.now, &Loss::Broken("cut".to_owned()));
+    }
+
+    fn reconnect(&mut self, last_seq: u64, resumed: bool) {
+        self.machine.paused();
+        self.machine.opened(self.now, connected(last_seq, resumed));
+    }
+
+    fn send(&mut self, id: &str) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let written = Arc::new(AtomicBool::new(false));
+        let outgoing = Outgoing { client_message_id: id.to_owned(), frame: format!("<{id}>"), reply, written };
+        self.machine.send(self.now, outgoing);
+        outcome
+    }
+}
+
+fn shown(effect: &Effect) -> String {
+    match effect {
+        Effect::Open { after_seq } => format!("open after {after_seq:?}"),
+        Effect::Write(frame) => format!("write {frame}"),
+        Effect::Ping => "ping".to_owned(),
+        Effect::SayGoodbye => "say goodbye".to_owned(),
+        Effect::HangUp(code) => format!("hang up {code:?}"),
+        Effect::Pause(duration) => format!("pause {duration:?}"),
+        Effect::Deliver(event, _) => told(event),
+        Effect::End(Ok(())) => "end".to_owned(),
+        Effect::End(Err(error)) => format!("end: {:?} {:?} {:?}", error.kind(), error.status(), error.close_code()),
+    }
+}
+
+fn told(event: &Event) -> String {
+    match event {
+        Event::Connected(connected) => format!("connected {}", connected.resumed),
+        Event::Disconnected(lost) => format!("lost {:?} {:?}", lost.reason, lost.retry_in),
+        Event::Gap(gap) => format!("gap {}..{}", gap.after_seq, gap.next_seq),
+        Event::MessageReceived(received) => format!("received {}", received.seq),
+        Event::MessageCreated(created) => format!("created {}", created.message.seq),
+        Event::MessageStreamEnded(ended) => format!("ended {:?}", ended.seq),
+        Event::Error(error) => format!("error {}", error.code),
+        other => format!("{other:?}"),
+    }
+}
+
+fn connected(last_seq: u64, resumed: bool) -> Connected {
+    serde_json::from_value(json!({
+        "timestamp": TIME, "user_id": "u", "chat_id": Uuid::nil(), "tenant_id": "t", "last_seq": last_seq,
+        "resumed": resumed
+    }))
+    .unwrap()
+}
+
+fn created(seq: u64, client_message_id: Option<&str>) -> Value {
+    json!({
+        "event_type": "message_created", "timestamp": TIME, "chat_id": Uuid::nil(),
+        "message": {
+            "id": Uuid::from_u128(seq.into()), "content": "c", "sender_role": "user", "media_type": null,
+            "media_url": null, "created_at": TIME, "metadata": {}, "seq": seq, "client_message_id": client_message_id,
+            "sender_id": "u"
+        }
+    })
+}
+
+fn received(seq: u64, client_message_id: &str) -> Value {
+    json!({
+        "event_type": "message_received", "timestamp": TIME, "message_id": Uuid::from_u128(seq.into()),
+        "chat_id": Uuid::nil(), "user_id": "u", "seq": seq, "client_message_id": client_message_id, "created_at": TIME
+    })
+}
+
+fn ended(seq: Option<u64>) -> Value {
+    json!({
+        "event_type": "message_stream_ended", "timestamp": TIME, "message_id": Uuid::nil(), "chat_id": Uuid::nil(),
+        "content": "", "seq": seq, "finish_reason": "stop"
+    })
+}
+
+fn refusal(code: &str, retryable: bool, client_message_id: Option<&str>) -> Value {
+    json!({
+        "event_type": "error", "timestamp": TIME, "code": code, "message": "It was so written.", "retryable": retryable,
+        "client_message_id": client_message_id
+    })
+}
+
+fn refused(status: u16, retry_after: Option<Duration>) -> Error {
+    let status = StatusCode::from_u16(status).unwrap();
+    Error::status_code("refused", Refusal { status, retry_after, ..Refusal::default() })
+}
+
+fn seq(outcome: &mut Outcome) -> u64 {
+    outcome.try_recv().expect("an outcome").expect("a receipt").seq
+}
+
+fn failure(outcome: &mut Outcome) -> Error {
+    outcome.try_recv().expect("an outcome").expect_err("an error")
+}
+
+#[test]
+fn each_place_is_delivered_once_and_in_order() {
+    let mut world = World::new(Some(3), 5);
+    for event in [created(4, None), created(4, None), created(5, None), ended(Some(6)), ended(None), ended(Some(6))] {
+        world.receive(&event);
+    }
+    world.receive(&created(9, None));
+    assert_eq!(
+        world.effects(),
+        ["connected true", "created 4", "created 5", "ended Some(6)", "ended None", "gap 6..9", "created 9"]
+    );
+    world.break_off();
+    world.reconnect(9, true);
+    assert_eq!(world.effects()[3..], ["open after Some(9)", "connected true"]);
+}
+
+#[test]
+fn a_server_with_fewer_messages_makes_a_gap_from_the_beginning() {
+    let mut world = World::new(Some(30), 5);
+    world.receive(&created(6, None));
+    assert_eq!(world.effects(), ["connected false", "gap 0..6", "created 6"]);
+    world.break_off();
+    world.reconnect(2, false);
+    assert_eq!(world.effects()[3..], ["open after Some(6)", "connected false", "gap 0..3"]);
+}
+
+#[test]
+fn an_acknowledgement_is_the_outcome_and_has_its_place_in_the_stream() {
+    let mut world = World::idle(7);
+    let mut outcome = world.send("a");
+    assert_eq!(world.effects(), ["write <a>"]);
+    assert!(outcome.try_recv().is_err(), "not before the server says so");
+    world.receive(&received(8, "a"));
+    assert_eq!(seq(&mut outcome), 8);
+    world.receive(&created(9, None));
+    assert_eq!(world.effects(), ["received 8", "created 9"]);
+}
+
+#[test]
+fn a_repeated_name_gets_the_old_place_which_is_not_told_again() {
+    let mut world = World::idle(7);
+    let (mut one, mut two) = (world.send("a"), world.send("a"));
+    world.receive(&received(3, "a"));
+    assert_eq!((seq(&mut one), seq(&mut two)), (3, 3));
+    world.receive(&received(3, "a"));
+    assert_eq!(world.effects(), ["write <a>", "write <a>"]);
+}
+
+#[test]
+fn what_is_not_acknowledged_is_written_to_the_next_connection() {
+    let mut world = World::idle(7);
+    let mut outcomes = [world.send("a"), world.send("b")];
+    world.break_off();
+    let mut offline = world.send("c");
+    world.effects();
+    world.reconnect(9, true);
+    assert_eq!(
+        world.effects(),
+        ["open after Some(7)", "connected true", "write <a>", "write <b>", "write <c>"],
+        "in the order they were sent in"
+    );
+    // The replay has one, the acknowledgement of the other comes before it.
+    world.receive(&received(9, "b"));
+    world.receive(&created(8, Some("a")));
+    world.receive(&received(8, "a"));
+    world.receive(&created(9, Some("b")));
+    world.receive(&received(10, "c"));
+    assert_eq!(outcomes.each_mut().map(seq), [8, 9]);
+    assert_eq!(seq(&mut offline), 10);
+    assert_eq!(world.effects(), ["created 8", "created 9", "received 10"]);
+}
+
+#[test]
+fn an_abandoned_message_is_not_written_again() {
+    let mut world = World::idle(0);
+    drop(world.send("a"));
+    let _kept = world.send("b");
+    world.break_off();
+    world.effects();
+    world.reconnect(0, true);
+    assert_eq!(world.effects()[2..], ["write <b>"]);
+}
+
+#[test]
+fn a_refusal_is_the_outcome_and_no_event() {
+    let mut world = World::idle(0);
+    let (mut one, mut other) = (world.send("a"), world.send("b"));
+    world.effects();
+    world.receive(&refusal("chat_closed", false, Some("a")));
+    let error = failure(&mut one);
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some(&Code::ChatClosed)));
+    assert!(!error.is_retryable() && !error.was_maybe_processed());
+    assert!(other.try_recv().is_err());
+    assert!(world.effects().is_empty());
+    world.receive(&refusal("chat_closed", false, Some("unknown")));
+    world.receive(&refusal("assistant_failed", true, None));
+    assert_eq!(world.effects(), ["error chat_closed", "error assistant_failed"]);
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_met_with_a_pause_that_grows() {
+    let mut world = World::idle(0);
+    let mut outcome = world.send("a");
+    assert_eq!(world.effects(), ["write <a>"]);
+    for pause in [125, 250, 500] {
+        world.receive(&refusal("unavailable", true, Some("a")));
+        assert!(world.effects().is_empty());
+        assert_eq!(world.reach(), MS(pause));
+        assert_eq!(world.effects(), ["write <a>"]);
+    }
+    world.receive(&received(1, "a"));
+    assert_eq!(seq(&mut outcome), 1);
+}
+
+#[test]
+fn pauses_double_up_to_half_a_minute_and_begin_anew_after_a_healthy_minute() {
+    let mut world = World::idle(0);
+    world.break_off();
+    assert_eq!(world.effects(), ["hang up None", "lost Broken 125ms", "pause 125ms"]);
+    for pause in ["250ms", "500ms", "1s", "2s", "4s", "8s", "15s", "15s"] {
+        world.machine.paused();
+        world.machine.open_failed(Error::connect("refused"));
+        let expected = ["open after Some(0)".to_owned(), format!("lost Unreachable {pause}"), format!("pause {pause}")];
+        assert_eq!(world.effects(), expected);
+    }
+    world.reconnect(0, true);
+    world.pass(MS(59_999));
+    world.break_off();
+    assert_eq!(world.effects().last().unwrap(), "pause 15s", "it did not last");
+    world.reconnect(0, true);
+    world.pass(SECONDS(60));
+    world.break_off();
+    assert_eq!(world.effects().last().unwrap(), "pause 125ms");
+}
+
+#[test]
+fn a_close_code_ends_the_session_or_not() {
+    for code in [1000, 1002, 1003, 1007, 1009, 4000, 4001, 4004, 4007] {
+        let mut world = World::idle(0);
+        let mut outcome = world.send("a");
+        world.effects();
+        world.lose(code);
+        assert_eq!(world.effects(), ["hang up None".to_owned(), format!("end: Closed None Some({code})")]);
+        assert!(world.machine.is_over());
+        let error = failure(&mut outcome);
+        assert_eq!((error.kind(), error.close_code()), (ErrorKind::Closed, Some(code)));
+        assert!(error.was_maybe_processed(), "it was written");
+    }
+    for code in [1001, 1005, 1011, 1012, 3000, 4008, 4009, 4010, 4099, 4999] {
+        let mut world = World::idle(0);
+        world.lose(code);
+        assert_eq!(
+            world.effects(),
+            ["hang up None".to_owned(), format!("lost Closed({code}) 125ms"), "pause 125ms".to_owned()]
+        );
+    }
+}
+
+#[test]
+fn an_event_that_is_too_large_ends_the_session() {
+    let mut world = World::idle(0);
+    world.machine.lost(world.now, &Loss::TooLarge(1_000));
+    assert_eq!(world.effects(), ["hang up None", "end: TooLarge None None"]);
+}
+
+#[test]
+fn a_refused_handshake_ends_the_session_or_not() {
+    let after = |error: Error| {
+        let mut world = World::idle(0);
+        world.break_off();
+        world.machine.paused();
+        world.effects();
+        world.machine.open_failed(error);
+        world.effects().last().unwrap().clone()
+    };
+    for status in [400, 401, 403, 404, 410] {
+        assert_eq!(after(refused(status, None)), format!("end: Status Some({status}) None"));
+    }
+    for status in [302, 408, 425, 429, 500, 501, 502, 503, 504] {
+        assert_eq!(after(refused(status, None)), "pause 250ms", "{status}");
+    }
+    assert_eq!(after(refused(503, Some(SECONDS(7)))), "pause 7.25s");
+    assert_eq!(after(refused(503, Some(Duration::MAX))), "pause 300.25s");
+    for error in [Error::timeout("late"), Error::transport("cut"), Error::connect("bad").permanent()] {
+        assert_eq!(after(error), "pause 250ms");
+    }
+    assert_eq!(after(Error::closed("at once", Some(4004))), "end: Closed None Some(4004)");
+}
+
+#[test]
+fn pings_are_sent_and_silence_is_the_end_of_a_connection() {
+    let mut world = World::idle(0);
+    assert_eq!(world.reach(), MS(22_500));
+    assert_eq!(world.effects(), ["ping"]);
+    world.pass(SECONDS(1));
+    world.machine.heard(world.now);
+    for rest in [21_500, 22_500] {
+        assert_eq!(world.reach(), MS(rest));
+        assert_eq!(world.effects(), ["ping"]);
+    }
+    assert_eq!(world.reach(), SECONDS(16), "a minute since it was heard");
+    assert_eq!(world.effects(), ["hang up None", "lost Silent 125ms", "pause 125ms"]);
+    assert_eq!(world.machine.deadline(), None);
+}
+
+#[test]
+fn a_pong_event_is_a_sign_of_life_and_nothing_else() {
+    let mut world = World::idle(0);
+    world.receive(&json!({"event_type": "pong", "timestamp": TIME}));
+    assert!(world.effects().is_empty());
+}
+
+#[test]
+fn an_application_that_takes_nothing_loses_its_connection_and_gets_it_back_when_it_has_caught_up() {
+    let mut world = World::idle(0);
+    let mut outcome = world.send("a");
+    world.receive(&created(1, None));
+    world.effects();
+    world.machine.stalled(world.now);
+    world.pass(SECONDS(9));
+    world.machine.stalled(world.now);
+    world.machine.relieved(world.now);
+    world.machine.stalled(world.now);
+    assert_eq!(world.reach(), SECONDS(10), "it has taken something meanwhile");
+    assert_eq!(world.effects(), ["hang up Some(1001)", "lost Overflow 0ns"]);
+    assert!(world.machine.waits_for_the_reader());
+    world.machine.relieved(world.now);
+    world.machine.opened(world.now, connected(1, true));
+    assert_eq!(world.effects(), ["open after Some(1)", "connected true", "write <a>"]);
+    world.receive(&received(2, "a"));
+    assert_eq!(seq(&mut outcome), 2);
+}
+
+#[test]
+fn closing_waits_for_acknowledgements_and_then_for_the_servers_goodbye() {
+    let mut world = World::idle(0);
+    let mut outcome = world.send("a");
+    world.machine.close(world.now);
+    assert_eq!(world.effects(), ["write <a>"]);
+    world.receive(&received(1, "a"));
+    assert_eq!(seq(&mut outcome), 1);
+    assert_eq!(world.effects(), ["received 1", "say goodbye"]);
+    world.receive(&created(2, None));
+    world.lose(1000);
+    assert_eq!(world.effects(), ["created 2", "end"]);
+}
+
+#[test]
+fn closing_takes_five_seconds_at_most() {
+    let mut world = World::idle(0);
+    let mut outcome = world.send("a");
+    world.effects();
+    world.machine.close(world.now);
+    assert_eq!(world.reach(), SECONDS(5));
+    assert_eq!(world.effects(), ["hang up Some(1000)", "end"]);
+    let error = failure(&mut outcome);
+    assert_eq!((error.kind(), error.close_code()), (ErrorKind::Closed, None));
+    assert!(error.was_maybe_processed());
+
+    let mut world = World::idle(0);
+    world.machine.close(world.now);
+    assert_eq!(world.effects(), ["say goodbye"]);
+    assert_eq!(world.reach(), SECONDS(5));
+    assert_eq!(world.effects(), ["hang up None", "end"]);
+}
+
+#[test]
+fn closing_without_a_connection_does_not_wait_for_one() {
+    let mut world = World::idle(0);
+    world.break_off();
+    let mut outcome = world.send("a");
+    world.effects();
+    world.machine.close(world.now);
+    assert_eq!(world.effects(), ["end"]);
+    assert!(!failure(&mut outcome).was_maybe_processed(), "it was never written");
+    world.machine.paused();
+    assert!(world.effects().is_empty(), "and nothing begins again");
+}
+
+#[test]
+fn a_connection_that_is_lost_while_closing_is_not_replaced() {
+    let mut world = World::idle(0);
+    let mut outcome = world.send("a");
+    world.machine.close(world.now);
+    world.effects();
+    world.break_off();
+    assert_eq!(world.effects(), ["hang up None", "end"]);
+    assert!(failure(&mut outcome).was_maybe_processed());
+}
+
+#[test]
+fn a_signal_is_for_now_or_never() {
+    let mut world = World::idle(0);
+    assert!(world.machine.signal("typing"));
+    assert_eq!(world.effects(), ["write typing"]);
+    world.break_off();
+    world.effects();
+    assert!(!world.machine.signal("typing"));
+    world.reconnect(0, true);
+    assert_eq!(world.effects(), ["open after Some(0)", "connected true"]);
+}
+
+#[test]
+fn what_waits_for_an_answer_is_bounded_and_the_abandoned_do_not_count() {
+    let mut world = World::idle(0);
+    let mut outcomes: Vec<_> = (0..64).map(|number| world.send(&number.to_string())).collect();
+    assert!(!world.machine.takes_messages());
+    outcomes.pop();
+    assert!(world.machine.takes_messages());
+}

@@ -1,0 +1,180 @@
+//! What is sent and not yet acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::message::Message;
+use crate::realtime::event::{ErrorEvent, MessageReceived};
+
+/// How many messages may wait for their acknowledgement; those who send more wait.
+const CAPACITY: usize = 64;
+
+/// A message is stored: what [`send`](crate::Sender::send) comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The message's unique identifier.
+    pub message_id: Uuid,
+    /// Its place in the chat.
+    pub seq: u64,
+    /// When it was stored. Long ago when the [`client_message_id`](Receipt::client_message_id) was known to the server.
+    pub created_at: DateTime<Utc>,
+    /// The sender's own name for the message, given or generated.
+    pub client_message_id: String,
+}
+
+impl Receipt {
+    fn of_received(received: &MessageReceived) -> Option<Self> {
+        Some(Self {
+            message_id: received.message_id,
+            seq: received.seq,
+            created_at: received.created_at,
+            client_message_id: received.client_message_id.clone()?,
+        })
+    }
+
+    fn of_message(message: &Message) -> Option<Self> {
+        Some(Self {
+            message_id: message.id,
+            seq: message.seq,
+            created_at: message.created_at,
+            client_message_id: message.client_message_id.clone()?,
+        })
+    }
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) client_message_id: String,
+    pub(crate) frame: String,
+    /// Closed when nobody waits for the outcome any more: then the message is not sent again.
+    pub(crate) reply: oneshot::Sender<Result<Receipt, Error>>,
+    /// Whether the server may have it, for who has stopped waiting.
+    pub(crate) written: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    outgoing: Outgoing,
+    /// On the connection that is open now.
+    is_written: bool,
+    refusals: u32,
+    not_before: Option<Instant>,
+}
+
+impl Waiting {
+    fn is_for(&self, client_message_id: &str) -> bool {
+        self.outgoing.client_message_id == client_message_id
+    }
+
+    fn settle(self, outcome: Result<Receipt, Error>) {
+        // Whoever does not wait any more does not want to know.
+        drop(self.outgoing.reply.send(outcome));
+    }
+}
+
+/// Messages in the order they were sent in. One name may occur more than once: the first answer is for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: Vec<Waiting>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        self.waiting.push(Waiting { outgoing, is_written: false, refusals: 0, not_before: None });
+    }
+
+    /// Forgets the messages that nobody waits for.
+    pub(crate) fn tidy(&mut self) {
+        self.waiting.retain(|waiting| !waiting.outgoing.reply.is_closed());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= CAPACITY
+    }
+
+    /// The frames to be written to the open connection by now.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<String> {
+        self.tidy();
+        let mut frames = Vec::new();
+        for waiting in &mut self.waiting {
+            if waiting.is_written || waiting.not_before.is_some_and(|instant| instant > now) {
+                continue;
+            }
+            waiting.is_written = true;
+            waiting.outgoing.written.store(true, Ordering::Release);
+            frames.push(waiting.outgoing.frame.clone());
+        }
+        frames
+    }
+
+    /// When something will be due that is not now.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.waiting.iter().filter(|waiting| !waiting.is_written).filter_map(|waiting| waiting.not_before).min()
+    }
+
+    pub(crate) fn received(&mut self, received: &MessageReceived) {
+        self.acknowledge(Receipt::of_received(received));
+    }
+
+    /// A message that comes by itself acknowledges too: after a reconnect, the replay has what was stored while its
+    /// acknowledgement was lost.
+    pub(crate) fn created(&mut self, message: &Message) {
+        self.acknowledge(Receipt::of_message(message));
+    }
+
+    fn acknowledge(&mut self, receipt: Option<Receipt>) {
+        let Some(receipt) = receipt else { return };
+        for waiting in self.waiting.extract_if(.., |waiting| waiting.is_for(&receipt.client_message_id)) {
+            waiting.settle(Ok(receipt.clone()));
+        }
+    }
+
+    /// Whether the error is about a message here. One that will not pass is the outcome; otherwise the message is due
+    /// again after `pause`, which is given the number of refusals so far.
+    pub(crate) fn refused(&mut self, error: &ErrorEvent, now: Instant, pause: impl Fn(u32) -> Duration) -> bool {
+        let Some(id) = error.client_message_id.as_deref() else { return false };
+        if error.retryable {
+            let mut found = false;
+            for waiting in self.waiting.iter_mut().filter(|waiting| waiting.is_for(id)) {
+                found = true;
+                waiting.refusals += 1;
+                waiting.is_written = false;
+                waiting.not_before = now.checked_add(pause(waiting.refusals));
+            }
+            return found;
+        }
+        let refused: Vec<_> = self.waiting.extract_if(.., |waiting| waiting.is_for(id)).collect();
+        let found = !refused.is_empty();
+        for waiting in refused {
+            let message = format!("the server refused the message: {}: {}", error.code, error.message);
+            waiting.settle(Err(Error::refused(message, error.code.clone())));
+        }
+        found
+    }
+
+    /// What was written to the connection that is lost has to be written again.
+    pub(crate) fn disconnected(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.is_written = false;
+        }
+    }
+
+    pub(crate) fn fail(&mut self, error: impl Fn() -> Error) {
+        for waiting in self.waiting.drain(..) {
+            let written = waiting.outgoing.written.load(Ordering::Acquire);
+            waiting.settle(Err(error().maybe_processed(written)));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! One WebSocket connection: tungstenite, and the only file that knows it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
+use reqwest::Upgraded;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::realtime::close_code::{self, Loss};
+
+/// How much is read and written at a time, in bytes. Each connection holds this twice.
+const BUFFER: usize = 16 * 1024;
+/// How much may wait to be written, in bytes: more than all messages that may be under way.
+const MAX_UNWRITTEN: usize = 8 * 1024 * 1024;
+
+pub(crate) struct Socket {
+    stream: WebSocketStream<Upgraded>,
+    is_flushed: bool,
+    max_frame_bytes: usize,
+}
+
+/// What was read.
+pub(crate) enum Heard {
+    Text(Utf8Bytes),
+    /// Nothing to look at, but the server is alive.
+    SignOfLife,
+}
+
+impl Socket {
+    pub(crate) async fn new(connection: Upgraded, max_frame_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(BUFFER)
+            .write_buffer_size(BUFFER)
+            .max_write_buffer_size(MAX_UNWRITTEN)
+            .max_message_size(Some(max_frame_bytes))
+            .max_frame_size(Some(max_frame_bytes));
+        let stream = WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await;
+        Self { stream, is_flushed: true, max_frame_bytes }
+    }
+
+    /// Queues a text frame; `next` writes it.
+    pub(crate) fn write(&mut self, text: String) -> Result<(), Loss> {
+        self.queue(Message::text(text))
+    }
+
+    pub(crate) fn ping(&mut self) -> Result<(), Loss> {
+        self.queue(Message::Ping(Bytes::new()))
+    }
+
+    pub(crate) fn say_goodbye(&mut self, code: u16) -> Result<(), Loss> {
+        self.queue(Message::Close(Some(CloseFrame { code: code.into(), reason: Utf8Bytes::default() })))
+    }
+
+    fn queue(&mut self, message: Message) -> Result<(), Loss> {
+        self.is_flushed = false;
+        self.stream.start_send_unpin(message).map_err(|error| self.loss(&error))
+    }
+
+    /// Writes what is queued and, if `reads`, waits for what comes. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self, reads: bool) -> Result<Heard, Loss> {
+        poll_fn(|context| self.poll(context, reads)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, reads: bool) -> Poll<Result<Heard, Loss>> {
+        if !self.is_flushed {
+            match std::pin::Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.is_flushed = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.loss(&error))),
+                Poll::Pending => {}
+            }
+        }
+        if !reads {
+            return Poll::Pending;
+        }
+        self.stream.poll_next_unpin(context).map(|read| match read {
+            Some(Ok(Message::Text(text))) => Ok(Heard::Text(text)),
+            Some(Ok(Message::Close(frame))) => Err(closed(frame)),
+            Some(Ok(_)) => {
+                // The answer to a ping has been queued.
+                self.is_flushed = false;
+                Ok(Heard::SignOfLife)
+            }
+            Some(Err(error)) => Err(self.loss(&error)),
+            None => Err(Loss::Broken("the server closed it without a word".to_owned())),
+        })
+    }
+
+    /// Tells the server, if that can be done at once, and closes the connection.
+    pub(crate) fn hang_up(mut self, code: Option<u16>) {
+        if let Some(code) = code
+            && self.say_goodbye(code).is_ok()
+        {
+            drop(self.stream.flush().now_or_never());
+        }
+    }
+
+    fn loss(&self, error: &tungstenite::Error) -> Loss {
+        match error {
+            tungstenite::Error::Capacity(_) => Loss::TooLarge(self.max_frame_bytes),
+            error => Loss::Broken(error.to_string()),
+        }
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> Loss {
+    match frame {
+        Some(frame) => Loss::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
+        None => Loss::Closed { code: close_code::NONE, reason: String::new() },
+    }
+}

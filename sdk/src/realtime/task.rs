@@ -1,0 +1,231 @@
+//! The task that owns the connection of a session: it tells the machine what happens, and does what the machine says.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::attempts;
+use crate::client::Client;
+use crate::clock::Pause;
+use crate::error::Error;
+use crate::operation::CONNECT;
+use crate::realtime::close_code::{self, Loss};
+use crate::realtime::event::{Connected, Event};
+use crate::realtime::handshake::{self, Participant};
+use crate::realtime::machine::{Effect, Machine};
+use crate::realtime::outbox::Outgoing;
+use crate::realtime::queue::Writer;
+use crate::realtime::socket::{Heard, Socket};
+
+const TYPING: &str = r#"{"type":"typing"}"#;
+const CANCEL: &str = r#"{"type":"cancel"}"#;
+
+/// What the application asks of the session.
+pub(crate) enum Command {
+    Send(Outgoing),
+    Typing,
+    /// Answered with whether there is a connection.
+    Cancel(oneshot::Sender<bool>),
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<(Socket, Connected), Error>> + Send>>;
+
+pub(crate) struct Task {
+    pub(crate) client: Client,
+    pub(crate) participant: Participant,
+    pub(crate) machine: Machine,
+    pub(crate) socket: Option<Socket>,
+    pub(crate) events: Writer,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) close: Arc<Notify>,
+    /// Nothing more is sent.
+    pub(crate) is_closing: bool,
+}
+
+/// What the task waits for besides.
+#[derive(Default)]
+struct Waits {
+    opening: Option<Opening>,
+    pause: Option<Pause>,
+    /// Kept while the deadline stays the same: most frames do not move it.
+    timer: Option<(Instant, Pause)>,
+}
+
+/// Of all that is waited for, what came first.
+enum Happened {
+    Asked(Option<Command>),
+    Closing,
+    Heard(Result<Heard, Loss>),
+    Opened(Result<(Socket, Connected), Error>),
+    Paused,
+    Reached,
+    /// The application has read, or will not read any more.
+    Read,
+}
+
+impl Task {
+    pub(crate) async fn run(mut self) {
+        let mut waits = Waits::default();
+        let mut has_senders = true;
+        loop {
+            self.look_at_the_queue();
+            if !has_senders && self.events.is_abandoned() {
+                self.machine.abandon();
+            }
+            self.perform(&mut waits);
+            if self.machine.is_over() {
+                return;
+            }
+            match self.wait(&mut waits, has_senders).await {
+                Happened::Asked(None) => has_senders = false,
+                happened => self.tell(&mut waits, happened),
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.client.inner.settings.clock.now()
+    }
+
+    fn look_at_the_queue(&mut self) {
+        let now = self.now();
+        if self.machine.waits_for_the_reader() {
+            if self.events.has_plenty_of_room() {
+                self.machine.relieved(now);
+            }
+        } else if self.events.has_room() {
+            self.machine.relieved(now);
+        } else {
+            self.machine.stalled(now);
+        }
+    }
+
+    async fn wait(&mut self, waits: &mut Waits, has_senders: bool) -> Happened {
+        let takes_messages = has_senders && self.machine.takes_messages();
+        let reads = self.events.has_room();
+        let deadline = self.machine.deadline();
+        if waits.timer.as_ref().map(|(instant, _)| *instant) != deadline {
+            waits.timer = deadline.map(|instant| (instant, self.client.inner.settings.clock.reached(instant)));
+        }
+        tokio::select! {
+            command = self.commands.recv(), if takes_messages => Happened::Asked(command),
+            () = self.close.notified() => Happened::Closing,
+            heard = next(&mut self.socket, reads) => Happened::Heard(heard),
+            opened = ready(&mut waits.opening) => Happened::Opened(opened),
+            () = ready(&mut waits.pause) => Happened::Paused,
+            () = reached(&mut waits.timer) => Happened::Reached,
+            () = self.events.changed() => Happened::Read,
+        }
+    }
+
+    fn tell(&mut self, waits: &mut Waits, happened: Happened) {
+        let now = self.now();
+        match happened {
+            Happened::Asked(command) => command.into_iter().for_each(|command| self.obey(now, command)),
+            Happened::Closing => {
+                // What was sent before counts, even if it has not been looked at.
+                while let Ok(command) = self.commands.try_recv() {
+                    self.obey(now, command);
+                }
+                self.is_closing = true;
+                self.machine.close(now);
+            }
+            Happened::Heard(Ok(Heard::SignOfLife)) => self.machine.heard(now),
+            Happened::Heard(Ok(Heard::Text(text))) => {
+                self.machine.received(now, Event::from_json(&text), text.len());
+            }
+            Happened::Heard(Err(loss)) => self.machine.lost(now, &loss),
+            Happened::Opened(opened) => {
+                waits.opening = None;
+                match opened {
+                    Ok((socket, connected)) => {
+                        self.socket = Some(socket);
+                        self.machine.opened(now, connected);
+                    }
+                    Err(error) => self.machine.open_failed(error.in_call(CONNECT, 1, None, false)),
+                }
+            }
+            Happened::Paused => {
+                waits.pause = None;
+                self.machine.paused();
+            }
+            Happened::Reached => {
+                waits.timer = None;
+                self.machine.reached(now);
+            }
+            Happened::Read => {}
+        }
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            // Its sender learns from the lost reply that the session is over.
+            Command::Send(_) if self.is_closing => {}
+            Command::Send(outgoing) => self.machine.send(now, outgoing),
+            Command::Typing => {
+                self.machine.signal(TYPING);
+            }
+            // Whoever does not wait any more does not want to know.
+            Command::Cancel(reply) => drop(reply.send(self.machine.signal(CANCEL))),
+        }
+    }
+
+    fn perform(&mut self, waits: &mut Waits) {
+        while let Some(effect) = self.machine.effect() {
+            match effect {
+                Effect::Open { after_seq } => waits.opening = Some(self.open(after_seq)),
+                Effect::Write(frame) => self.write(|socket| socket.write(frame)),
+                Effect::Ping => self.write(Socket::ping),
+                Effect::SayGoodbye => self.write(|socket| socket.say_goodbye(close_code::DONE)),
+                Effect::HangUp(code) => {
+                    if let Some(socket) = self.socket.take() {
+                        socket.hang_up(code);
+                    }
+                }
+                Effect::Pause(duration) => waits.pause = Some(self.client.inner.settings.clock.sleep(duration)),
+                Effect::Deliver(event, bytes) => self.events.push(event, bytes),
+                Effect::End(outcome) => self.events.end(outcome),
+            }
+        }
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut Socket) -> Result<(), Loss>) {
+        let Some(socket) = &mut self.socket else { return };
+        if let Err(loss) = write(socket) {
+            let now = self.now();
+            self.machine.lost(now, &loss);
+        }
+    }
+
+    fn open(&self, after_seq: Option<u64>) -> Opening {
+        let (client, participant) = (self.client.clone(), self.participant.clone());
+        Box::pin(async move {
+            let opening = handshake::open(&client.inner, &participant, after_seq);
+            attempts::in_time(&client.inner, None, opening).await
+        })
+    }
+}
+
+async fn next(socket: &mut Option<Socket>, reads: bool) -> Result<Heard, Loss> {
+    match socket {
+        Some(socket) => socket.next(reads).await,
+        None => pending().await,
+    }
+}
+
+async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+async fn reached(timer: &mut Option<(Instant, Pause)>) {
+    match timer {
+        Some((_, reached)) => reached.await,
+        None => pending().await,
+    }
+}

@@ -73,6 +73,41 @@
 //! memory of a page, and what is added or deleted meanwhile makes it skip or repeat nothing. A stream ends with its first
 //! error; the [cursor](List::cursor) of the last page goes on from there.
 //!
+//! # Live sessions
+//!
+//! With the feature `realtime`, `Client::connect` opens a `Session`: a stream of `Event`s as they happen, and `send`, which
+//! comes to a `Receipt` when the message is durable. The session reconnects by itself and goes on where it was: the stream
+//! shows each message of the chat once and in order, and says so where it cannot. A message that is not acknowledged is
+//! sent again under the same name, and stored once. The documentation of `Session` has the rules.
+//!
+#![cfg_attr(feature = "realtime", doc = "```no_run")]
+#![cfg_attr(not(feature = "realtime"), doc = "```ignore")]
+//! use parlor_sdk::{Client, Event};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), parlor_sdk::Error> {
+//! # let chat_id = parlor_sdk::uuid::Uuid::nil();
+//! let client = Client::from_env()?;
+//! let (sender, mut events) = client.connect(chat_id, "user123").await?.split();
+//! tokio::spawn(async move {
+//!     match sender.send("My printer is on fire.").await {
+//!         Ok(receipt) => println!("stored as number {}", receipt.seq),
+//!         Err(error) => eprintln!("not stored: {error}"),
+//!     }
+//! });
+//! while let Some(event) = events.next().await {
+//!     match event? {
+//!         Event::MessageCreated(created) => println!("{}", created.message.content),
+//!         Event::MessageStreamToken(token) => print!("{}", token.token),
+//!         Event::Disconnected(lost) => eprintln!("offline, next attempt in {:?}", lost.retry_in),
+//!         Event::Gap(gap) => eprintln!("messages {} to {} are not here", gap.after_seq + 1, gap.next_seq - 1),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Requirements
 //!
 //! Calls run on a Tokio runtime with its I/O and time drivers enabled. TLS is rustls with the *ring* provider and the
@@ -83,6 +118,7 @@
 //!
 //! - `utoipa`: the models implement [`utoipa::ToSchema`](https://docs.rs/utoipa), so that an application can name
 //!   them in its own `OpenAPI` document. Off by default.
+//! - `realtime`: live sessions over WebSocket, `Client::connect`. Off by default; it brings eleven crates.
 
 mod answer;
 mod attempts;

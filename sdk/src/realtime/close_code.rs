@@ -46,13 +46,8 @@ impl Loss {
 
 /// Whether who comes back is met with the same.
 fn is_final(code: u16) -> bool {
-    match code {
-        // The server is done, or does not understand this client.
-        1000 | 1002 | 1003 | 1007 | 1009 => true,
-        // Parlor's own: the key is revoked, the chat is deleted. Those from 4008 on pass.
-        4000..=4007 => true,
-        _ => false,
-    }
+    // The server is done, or does not understand this client; and Parlor's own, of which those from 4008 on pass.
+    matches!(code, 1000 | 1002 | 1003 | 1007 | 1009 | 4000..=4007)
 }
 
 impl std::fmt::Display for Loss {

@@ -32,6 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What is to be done.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an effect is carried out at once")]
 pub(crate) enum Effect {
     /// Open a connection, and say `opened` or `open_failed`.
     Open { after_seq: Option<u64> },

@@ -55,6 +55,7 @@ struct Waits {
 }
 
 /// Of all that is waited for, what came first.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Happened {
     Asked(Option<Command>),
     Closing,

@@ -171,7 +171,7 @@ pub(crate) const CONNECT: Operation = Operation {
     id: "connect",
     method: "GET",
     path: "/ws/chat",
-    query: &["after_seq"],
+    query: &["user_id", "after_seq"],
     statuses: &[101, 400, 401, 404, 503],
     repetition: Repetition::Idempotent,
 };

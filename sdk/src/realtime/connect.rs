@@ -49,9 +49,8 @@ impl Client {
     ///
     /// Awaiting it is a call like any other, with the client's time-outs and its [`RetryPolicy`](crate::RetryPolicy): it
     /// fails with the code `chat_not_found` when the tenant has no such chat, and otherwise as
-    /// [`get_chat`](Client::get_chat). An [`InvalidCall`](crate::ErrorKind::InvalidCall) is a user id that is empty, holds
-    /// control characters, or begins or ends with white space. Also: [`Closed`](crate::ErrorKind::Closed) when the server
-    /// ends the session at once, and [`Decode`](crate::ErrorKind::Decode) when what answers does not speak the protocol.
+    /// [`get_chat`](Client::get_chat). Also: [`Closed`](crate::ErrorKind::Closed) when the server ends the session at once,
+    /// and [`Decode`](crate::ErrorKind::Decode) when what answers does not speak the protocol.
     pub fn connect(&self, chat_id: Uuid, user_id: impl Into<String>) -> Connect {
         Connect {
             client: self.clone(),

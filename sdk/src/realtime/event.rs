@@ -120,8 +120,8 @@ event! {
         message_id: Uuid,
         /// The session's chat.
         chat_id: Uuid,
-        /// Who has sent it.
-        user_id: String,
+        /// Who has sent it; none for one without a name.
+        user_id: Option<String>,
         /// Its place in the chat.
         seq: u64,
         /// The sender's own name for the message.
@@ -256,7 +256,7 @@ pub enum DisconnectReason {
     Broken,
     /// Nothing was heard from the server for a minute, not even an answer to a ping.
     Silent,
-    /// The application did not take events for ten seconds while more of them were waiting than the session
+    /// The application did not take events for five seconds while more of them were waiting than the session
     /// [keeps](crate::Connect::buffer_bytes).
     Overflow,
     /// A new one could not be opened: no network, no server, or none that takes connections at the moment.

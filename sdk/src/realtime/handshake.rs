@@ -33,16 +33,26 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
-    fn user_header(&self) -> Result<HeaderValue, Error> {
-        // White space at the ends of a header value is not a part of it (RFC 9110, section 5.5).
-        if self.user_id.is_empty() || self.user_id.trim_matches([' ', '\t']) != self.user_id {
-            return Err(Error::invalid_call("the user id is empty, or begins or ends with white space"));
-        }
-        HeaderValue::from_bytes(self.user_id.as_bytes())
-            .map_err(|error| Error::invalid_call("the user id holds a control character").caused_by(error))
+    /// None when the id has to go into the query: a header has no agreed way to hold more than ASCII, and white space at
+    /// its ends is not a part of it (RFC 9110, section 5.5).
+    fn user_header(&self) -> Option<HeaderValue> {
+        let is_plain = self.user_id.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let is_whole = !self.user_id.is_empty() && self.user_id.trim() == self.user_id;
+        HeaderValue::from_str(&self.user_id).ok().filter(|_| is_plain && is_whole)
     }
 
-    fn headers(&self, settings: &Settings, key: &str) -> Result<HeaderMap, Error> {
+    fn query(&self, after_seq: Option<u64>) -> Query {
+        let mut query = Query::default();
+        if self.user_header().is_none() {
+            query.set("user_id", self.user_id.clone());
+        }
+        if let Some(seq) = after_seq {
+            query.set("after_seq", seq.to_string());
+        }
+        query
+    }
+
+    fn headers(&self, settings: &Settings, key: &str) -> HeaderMap {
         let mut headers = settings.headers.clone();
         // Neither is understood here, so none must be agreed on.
         headers.remove(SEC_WEBSOCKET_EXTENSIONS);
@@ -52,9 +62,10 @@ impl Participant {
         headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).expect("base64 is a header value"));
         headers.insert(X_API_KEY, settings.api_key.header_value());
-        headers.insert(X_USER_ID, self.user_header()?);
+        headers.remove(X_USER_ID);
+        headers.extend(self.user_header().map(|user_id| (X_USER_ID, user_id)));
         headers.insert(X_CHAT_ID, HeaderValue::from_str(&self.chat_id.to_string()).expect("an id is a header value"));
-        Ok(headers)
+        headers
     }
 }
 
@@ -66,12 +77,8 @@ pub(crate) async fn open(
 ) -> Result<(Socket, Connected), Error> {
     let key = key()?;
     let mut url = client.settings.base_url.join(CONNECT.path());
-    let mut query = Query::default();
-    if let Some(seq) = after_seq {
-        query.set("after_seq", seq.to_string());
-    }
-    query.write_to(&mut url);
-    let headers = participant.headers(&client.settings, &key)?;
+    participant.query(after_seq).write_to(&mut url);
+    let headers = participant.headers(&client.settings, &key);
     let request = Request { method: Method::GET, url, headers, body: None };
     match client.transport.upgrade(&request).await? {
         Upgrade::Accepted { headers, connection } => {
@@ -189,13 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_that_a_header_would_change_is_refused() {
-        let header = |user_id: &str| Participant { chat_id: Uuid::nil(), user_id: user_id.to_owned() }.user_header();
-        for good in ["user123", "ada lovelace", "é日", "a,b;c"] {
-            assert_eq!(header(good).unwrap().as_bytes(), good.as_bytes());
+    fn a_user_id_goes_where_it_arrives_unchanged() {
+        let sent = |user_id: &str| {
+            let participant = Participant { chat_id: Uuid::nil(), user_id: user_id.to_owned() };
+            let query = participant.query(Some(7)).get("user_id").map(str::to_owned);
+            (participant.user_header().map(|header| header.to_str().unwrap().to_owned()), query)
+        };
+        for plain in ["user123", "ada lovelace", "a,b;c=d", "~"] {
+            assert_eq!(sent(plain), (Some(plain.to_owned()), None));
         }
-        for bad in ["", " a", "a\t", "a\nb", "a\0"] {
-            assert_eq!(header(bad).unwrap_err().kind(), crate::ErrorKind::InvalidCall, "{bad:?}");
+        for other in ["", " a", "a ", "a\tb", "é日", "a\nb", "a\0"] {
+            assert_eq!(sent(other), (None, Some(other.to_owned())));
         }
     }
 }

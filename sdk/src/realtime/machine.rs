@@ -24,9 +24,9 @@ const HEALTHY: Duration = Duration::from_mins(1);
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// A connection on which nothing has been heard for so long is taken for dead.
 const SILENCE: Duration = Duration::from_mins(1);
-/// For so long a connection is left unread when the application takes no events. It ends before the server would take the
-/// client for dead.
-const STALL: Duration = Duration::from_secs(10);
+/// For so long a connection is left unread when the application takes no events. Little enough that the server has not
+/// given the client up by then.
+const STALL: Duration = Duration::from_secs(5);
 /// What `close` waits for at most: the acknowledgements that are missing, and the server's goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 

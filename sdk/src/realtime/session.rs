@@ -53,7 +53,7 @@ use crate::realtime::sender::Sender;
 /// # Slow readers
 ///
 /// What the application has not taken waits, up to [`buffer_bytes`](crate::Connect::buffer_bytes). Then the connection is
-/// not read, and the server waits in turn. After 10 seconds of that it is closed, so that pings are not left unanswered:
+/// not read, and the server waits in turn. After 5 seconds of that it is closed, so that pings are not left unanswered:
 /// [`DisconnectReason::Overflow`](crate::DisconnectReason::Overflow). What waits is kept; when the application has taken
 /// half of it, a new connection goes on after it.
 ///

@@ -65,17 +65,17 @@ async fn a_session_says_who_it_is_and_begins_where_the_chat_is() {
     let mut session = patiently(client.connect(CHAT_ID, "Åda")).await.unwrap();
     assert_eq!(session.position(), 7);
     let Some(Ok(Event::Connected(connected))) = session.next().await else { panic!() };
-    assert_eq!((connected.user_id.as_str(), connected.last_seq, connected.resumed), ("Åda", 7, false));
+    assert_eq!((connected.user_id.as_str(), connected.last_seq, connected.resumed), ("ada", 7, false));
     let Some(Ok(Event::MessageCreated(created))) = session.next().await else { panic!() };
     assert_eq!(created.message.metadata.as_str(), r#"{"n":8}"#);
     assert_eq!(session.position(), 8);
     session.close().await;
 
     let handshake = server.handshakes().remove(0);
-    assert_eq!(handshake.target, "/ws/chat");
+    assert_eq!(handshake.target, "/ws/chat?user_id=%C3%85da");
     for (name, value) in [
         ("x-api-key", KEY),
-        ("x-user-id", "Åda"),
+        ("x-user-id", ""),
         ("x-chat-id", "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"),
         ("x-gateway-token", "token"),
         ("sec-websocket-version", "13"),
@@ -102,6 +102,8 @@ async fn a_message_is_sent_and_acknowledged() {
     })])
     .await;
     let session = connect(&server).await;
+    let handshake = server.handshakes().remove(0);
+    assert_eq!((handshake.target.as_str(), handshake.header("x-user-id")), ("/ws/chat", "ada"));
     let receipt = patiently(session.send("Hi!").metadata(json!({"mood": "good"})).client_message_id("m-1")).await;
     let receipt = receipt.unwrap();
     assert_eq!((receipt.seq, receipt.message_id.as_u128(), receipt.client_message_id.as_str()), (1, 1, "m-1"));

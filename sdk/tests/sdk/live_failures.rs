@@ -71,13 +71,6 @@ async fn what_does_not_speak_the_protocol_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_id_that_cannot_be_sent_is_refused_before() {
-    let client = Client::new("http://localhost:9", KEY).unwrap();
-    let error = patiently(client.connect(CHAT_ID, " ada")).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::InvalidCall, false));
-}
-
-#[tokio::test]
 async fn every_final_close_code_ends_the_session_and_every_other_does_not() {
     for code in [1000, 1002, 1003, 1007, 1009, 4000, 4001, 4004, 4007] {
         let server = LiveServer::start([talk(async move |mut peer| {

@@ -166,9 +166,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// The first event of every connection.
     pub(crate) async fn greet(&mut self, last_seq: u64, resumed: bool) {
-        let user_id = self.handshake.header("x-user-id").to_owned();
         self.say(
-            json!({"event_type": "connection_established", "timestamp": TIME, "user_id": user_id, "chat_id": CHAT_ID,
+            json!({"event_type": "connection_established", "timestamp": TIME, "user_id": "ada", "chat_id": CHAT_ID,
             "tenant_id": "t", "last_seq": last_seq, "resumed": resumed}),
         )
         .await;

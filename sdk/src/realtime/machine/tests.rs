@@ -379,11 +379,11 @@ fn an_application_that_takes_nothing_loses_its_connection_and_gets_it_back_when_
     world.receive(&created(1, None));
     world.effects();
     world.machine.stalled(world.now);
-    world.pass(SECONDS(9));
+    world.pass(SECONDS(4));
     world.machine.stalled(world.now);
     world.machine.relieved(world.now);
     world.machine.stalled(world.now);
-    assert_eq!(world.reach(), SECONDS(10), "it has taken something meanwhile");
+    assert_eq!(world.reach(), SECONDS(5), "it has taken something meanwhile");
     assert_eq!(world.effects(), ["hang up Some(1001)", "lost Overflow 0ns"]);
     assert!(world.machine.waits_for_the_reader());
     world.machine.relieved(world.now);

@@ -19,6 +19,7 @@ mod listening;
 mod lists;
 mod live;
 mod live_recovery;
+mod live_sdk;
 mod messages;
 mod model;
 mod observability;

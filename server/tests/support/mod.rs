@@ -1,6 +1,7 @@
 //! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut, a model's server
 //! that plays a script, the documentation's pages.
 
+mod chaos;
 mod client;
 mod clock;
 mod database;
@@ -13,6 +14,7 @@ pub(crate) mod requests;
 mod server;
 pub(crate) mod upstream;
 
+pub(crate) use chaos::Chaos;
 pub(crate) use client::{Answer, Client, raw};
 pub(crate) use clock::ManualClock;
 pub(crate) use database::TestDatabase;

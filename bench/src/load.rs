@@ -18,6 +18,8 @@ use tokio::{
 /// What one run of load saw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
+    /// How many answers.
+    pub(crate) answers: usize,
     /// Answers a second.
     pub(crate) rate: f64,
     /// Half of the answers took at most this.
@@ -133,5 +135,6 @@ async fn run(
     latencies.sort_unstable();
     let at = |share: usize| latencies.get(latencies.len() * share / 100).copied().unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "far fewer answers than 2^52")]
-    Ok(Seen { rate: latencies.len() as f64 / elapsed.as_secs_f64(), p50: at(50), p99: at(99) })
+    let rate = latencies.len() as f64 / elapsed.as_secs_f64();
+    Ok(Seen { answers: latencies.len(), rate, p50: at(50), p99: at(99) })
 }

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -45,7 +46,19 @@ impl Server {
     pub(crate) fn resident(&self) -> io::Result<u64> {
         resident(&self.child.id().to_string())
     }
+
+    /// The processor time that it has taken since it started.
+    pub(crate) fn processor_time(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The fields after the name, which may hold anything: `utime` and `stime` are the 14th and 15th of all.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+        Ok(TICK * u32::try_from(ticks.iter().sum::<u64>()).map_err(io::Error::other)?)
+    }
 }
+
+/// The unit of the processor times that Linux shows (`USER_HZ`), the same on every architecture in use.
+const TICK: Duration = Duration::from_millis(10);
 
 impl Drop for Server {
     fn drop(&mut self) {

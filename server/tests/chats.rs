@@ -6,6 +6,7 @@ use chrono::Duration;
 use parlor_server::config::Limits;
 use reqwest::Method;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::support::{ManualClock, TestDatabase, TestServer, requests};
 
@@ -23,6 +24,37 @@ async fn a_chat_is_got_with_what_is_counted_of_it() {
     assert_eq!(got.json(), expected);
     assert!(String::from_utf8(got.body).unwrap().contains(r#""metadata":{"n":1.5"#));
     client.get(&format!("{location}/"), 200).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn chats_that_are_got_at_once_are_not_mixed_up() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let (one, other) = (server.client(), server.client_of("other").await);
+    let mut gets = JoinSet::new();
+    for n in 0..20 {
+        let (owner, stranger) = if n % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        let metadata = format!(r#"{{"n":{n}.0,"a":"é😀\u0000 \" \\ \/ \n","":[1,[],{{"\u00e9":null}}]}}"#);
+        let request = format!(r#"{{"user_id":"u\"{n}\\","title":"\" 😀 \\ {n}","metadata":{metadata}}}"#);
+        let created = owner.create_chat_from(request, 201).await.json();
+        for again in 0..3 {
+            let (owner, stranger, created, metadata) =
+                (owner.clone(), stranger.clone(), created.clone(), metadata.clone());
+            gets.spawn(async move {
+                let id = created["id"].as_str().unwrap();
+                if again == 0 {
+                    stranger.get_chat(id, 404).await;
+                }
+                let got = owner.get_chat(id, 200).await;
+                assert!(String::from_utf8(got.body.clone()).unwrap().contains(&metadata));
+                for (name, value) in created.as_object().unwrap() {
+                    assert_eq!(&got.json()[name], value);
+                }
+            });
+        }
+    }
+    gets.join_all().await;
     server.stop().await;
 }
 

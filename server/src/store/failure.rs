@@ -9,6 +9,11 @@ pub(super) fn fault(error: DbErr) -> Error {
     if is_temporary(&error) { Error::Unavailable(Cause::new(error)) } else { Error::Internal(Cause::new(error)) }
 }
 
+/// The same of a statement that sea-orm did not send.
+pub(super) fn driver_fault(error: sqlx::Error) -> Error {
+    fault(DbErr::Query(RuntimeErr::SqlxError(error.into())))
+}
+
 /// Whether another connection holds SQLite's lock.
 pub(super) fn is_busy(error: &DbErr) -> bool {
     let (DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {

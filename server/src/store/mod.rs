@@ -3,8 +3,9 @@
 //! Two ways lead in. [`Store::tenant`] is the only root for what belongs to a tenant, so that a query cannot forget
 //! whose data it reads. What leads to a tenant, keys and tickets, and the tenants themselves are reached from [`Store`].
 //!
-//! Rows on the hot path are written by one `writer` task that commits many requests in one transaction; everything
-//! else goes through sea-orm a statement at a time.
+//! Rows on the hot path are written by one `writer` task that commits many requests in one transaction, and single chats
+//! are read by one `reader` task that asks for many in one query; everything else goes through sea-orm a statement at a
+//! time.
 //!
 //! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
@@ -75,6 +76,7 @@ impl Store {
     /// Writes what is queued, then closes the connections. Requests that come later are answered `Unavailable`.
     pub async fn close(&self) {
         self.writer.close().await;
+        self.reader.close().await;
         for pool in [&self.read, &self.write] {
             if let Err(error) = pool.clone().close().await {
                 tracing::warn!(%error, "could not close the database");

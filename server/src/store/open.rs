@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
-const SQLITE_READERS: u32 = 4;
+/// One of them is the group reader's.
+const SQLITE_READERS: u32 = 5;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;

@@ -5,25 +5,22 @@
 //! request is asked for at once. A request is always answered from a query that began after it came, so it sees what was
 //! committed before.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    panic::AssertUnwindSafe,
-    time::Duration,
-};
+mod source;
+mod sqlite;
+
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{
-    chats::{Place, chat_of, chats_at},
-    entity::chat,
-    failure::fault,
-};
+use self::source::Source;
+use super::chats::Place;
 use crate::{
     chat::Chat,
     error::{Cause, Error, Result},
@@ -39,7 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A handle to the reader's task, which ends with the last handle. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Reader(mpsc::Sender<Request>);
+pub(super) struct Reader {
+    queue: mpsc::Sender<Request>,
+    closing: CancellationToken,
+    task: TaskTracker,
+}
 
 struct Request {
     place: Place,
@@ -50,8 +51,17 @@ impl Reader {
     /// Starts the task.
     pub(super) fn start(database: DatabaseConnection) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
-        tokio::spawn(run(database, requests));
-        Self(queue)
+        let closing = CancellationToken::new();
+        let task = TaskTracker::new();
+        task.spawn(run(Source::of(database), requests, closing.clone()));
+        task.close();
+        Self { queue, closing, task }
+    }
+
+    /// Answers what is queued, lets go of the database and stops. Later requests are answered [`Error::Unavailable`].
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        self.task.wait().await;
     }
 
     /// See [`TenantScope::get_chat`](super::TenantScope::get_chat).
@@ -59,7 +69,12 @@ impl Reader {
         let (answer, answered) = oneshot::channel();
         let unavailable = |why: &'static str| Error::Unavailable(Cause::new(why));
         let request = Request { place: (tenant, id), answer };
-        self.0.try_send(request).map_err(|_| unavailable("too many requests wait for the reader"))?;
+        self.queue.try_send(request).map_err(|error| {
+            unavailable(match error {
+                mpsc::error::TrySendError::Full(_) => "too many requests wait for the reader",
+                mpsc::error::TrySendError::Closed(_) => "the reader has stopped",
+            })
+        })?;
         match timeout(PATIENCE, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the reader stopped before it answered")),
@@ -68,10 +83,14 @@ impl Reader {
     }
 }
 
-async fn run(database: DatabaseConnection, mut requests: mpsc::Receiver<Request>) {
+async fn run(mut source: Source, mut requests: mpsc::Receiver<Request>, closing: CancellationToken) {
     let mut batch = Vec::with_capacity(BATCH);
-    while let Some(first) = requests.recv().await {
-        batch.push(first);
+    loop {
+        tokio::select! {
+            count = requests.recv_many(&mut batch, BATCH) => if count == 0 { break },
+            // From here on the queue takes no more; what it holds is still received above.
+            () = closing.cancelled(), if !requests.is_closed() => { requests.close(); continue }
+        }
         // Whoever is ready to ask now may join. Alone, this costs nothing.
         tokio::task::yield_now().await;
         while batch.len() < BATCH
@@ -79,29 +98,22 @@ async fn run(database: DatabaseConnection, mut requests: mpsc::Receiver<Request>
         {
             batch.push(next);
         }
-        let places = batch.iter().map(|request| request.place).collect();
-        // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
-        let query = AssertUnwindSafe(get_chats(&database, places)).catch_unwind();
-        let found = match timeout(PATIENCE, query).await {
-            Ok(Ok(found)) => found.map_err(fault),
-            Ok(Err(_)) => Err(Error::Internal(Cause::new("the reader panicked"))),
-            Err(_) => Err(Error::Unavailable(Cause::new("the database did not answer in time"))),
-        };
-        for request in batch.drain(..) {
-            let outcome = match &found {
-                Ok(chats) => chats.get(&request.place).cloned().map(chat_of).transpose(),
-                Err(error) => Err(error.clone()),
-            };
-            // Nobody waits any more when the client went away.
-            _ = request.answer.send(outcome);
+        let places: Vec<Place> = batch.iter().map(|request| request.place).collect();
+        // Nobody waits any more when the client went away.
+        match chats_at(&mut source, &places).await {
+            Ok(chats) => batch.drain(..).zip(chats).for_each(|(request, chat)| _ = request.answer.send(chat)),
+            Err(error) => batch.drain(..).for_each(|request| _ = request.answer.send(Err(error.clone()))),
         }
     }
 }
 
-async fn get_chats(
-    database: &DatabaseConnection,
-    places: BTreeSet<Place>,
-) -> std::result::Result<HashMap<Place, chat::Model>, DbErr> {
-    let found = chats_at(&places, "", database.get_database_backend()).all(database).await?;
-    Ok(found.into_iter().map(|row| ((TenantId(row.tenant_id), row.id), row)).collect())
+/// A chat, or its absence, for each of `places`.
+async fn chats_at(source: &mut Source, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
+    // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
+    let query = AssertUnwindSafe(source.chats_at(places)).catch_unwind();
+    match timeout(PATIENCE, query).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => Err(Error::Internal(Cause::new("the reader panicked"))),
+        Err(_) => Err(Error::Unavailable(Cause::new("the database did not answer in time"))),
+    }
 }

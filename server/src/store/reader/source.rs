@@ -1,0 +1,48 @@
+//! Where the reader finds its chats.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{DatabaseConnection, DbBackend};
+
+use super::sqlite::Sqlite;
+use crate::{
+    chat::Chat,
+    error::Result,
+    store::{
+        chats::{Place, chat_of, chats_at},
+        entity::chat,
+        failure::fault,
+    },
+    tenant::TenantId,
+};
+
+/// The database, as the reader asks it.
+pub(super) enum Source {
+    Sqlite(Sqlite),
+    Postgres(DatabaseConnection),
+}
+
+impl Source {
+    pub(super) fn of(database: DatabaseConnection) -> Self {
+        match database.get_database_backend() {
+            DbBackend::Sqlite => Self::Sqlite(Sqlite::new(database.get_sqlite_connection_pool().clone())),
+            _ => Self::Postgres(database),
+        }
+    }
+
+    /// A chat, or its absence, for each of `places`, from one query.
+    pub(super) async fn chats_at(&mut self, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.chats_at(places).await,
+            Self::Postgres(database) => rows_at(database, places).await,
+        }
+    }
+}
+
+async fn rows_at(database: &DatabaseConnection, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
+    let query = chats_at(&places.iter().copied().collect::<BTreeSet<_>>(), "", DbBackend::Postgres);
+    let rows = query.all(database).await.map_err(fault)?;
+    let rows: HashMap<Place, chat::Model> =
+        rows.into_iter().map(|row| ((TenantId(row.tenant_id), row.id), row)).collect();
+    Ok(places.iter().map(|place| rows.get(place).cloned().map(chat_of).transpose()).collect())
+}

@@ -3,8 +3,9 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
+use percent_encoding::percent_decode_str;
 use poem::{
-    Endpoint, EndpointExt as _, Request, Response, Route, get,
+    Endpoint, EndpointExt as _, IntoEndpoint as _, Request, Response, Route, get,
     http::{HeaderName, HeaderValue},
 };
 use poem_openapi::OperationId;
@@ -19,6 +20,9 @@ use crate::{api, app::Services, error::Cause, metrics::Metrics, realtime};
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
+/// What every path of the interface begins with.
+const API: &str = "/api/";
+
 /// The whole server as one endpoint that cannot fail.
 pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
     let document = api::document();
@@ -27,7 +31,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
-    let routes = Route::new()
+    let beside = Route::new()
         .at("/healthz", get(health::healthz()))
         .at("/readyz", get(health::readyz(store)))
         .at("/metrics", get(health::metrics(metrics.clone())))
@@ -35,8 +39,8 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at("/docs", get(docs::to_swagger_ui()))
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
-        .at(realtime::PATH, get(realtime::connect(realtime)))
-        .nest_no_strip("/api", api::service())
+        .at(realtime::PATH, get(realtime::connect(realtime)));
+    let routes = Fork { api: api::service().into_endpoint(), beside }
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)
         .data(messages)
@@ -44,6 +48,27 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .data(authenticator)
         .data(limits);
     Edge { inner: routes.with(paths), metrics }
+}
+
+/// The interface, and what is beside it. Nested into one route, the interface would have every request's path taken apart
+/// twice and put together again in between.
+struct Fork<A> {
+    api: A,
+    beside: Route,
+}
+
+impl<A: Endpoint<Output = Response>> Endpoint for Fork<A> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = request.uri().path();
+        // A parameter that is no text would be absent; what has one leads nowhere.
+        if path.starts_with(API) && percent_decode_str(path).decode_utf8().is_ok() {
+            self.api.call(request).await
+        } else {
+            self.beside.call(request).await
+        }
+    }
 }
 
 /// The outermost layer: names the request, catches a panic, renders a failure, counts and logs the answer.

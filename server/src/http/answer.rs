@@ -7,7 +7,7 @@ use poem::{
 use poem_openapi::{
     ApiResponse,
     payload::Payload as _,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, Registry},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
 use serde::Serialize;
@@ -21,6 +21,8 @@ use super::{
 /// Set on an answer that repeats an earlier one.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const TRUE: &str = "true";
+/// Keeps an answer out of caches.
+const NO_STORE: &str = "no-store";
 /// The path of a new resource.
 type Location = Text<255>;
 
@@ -55,11 +57,7 @@ impl<T: Type + Serialize> ApiResponse for Issued<T> {
                 status_range: None,
                 content: vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }],
                 headers: vec![
-                    response_header(
-                        "Cache-Control",
-                        "`no-store`: what is in the body is secret.",
-                        MetaSchema { enum_items: vec![NO_STORE.into()], ..MetaSchema::new("string") },
-                    ),
+                    response_header("Cache-Control", "`no-store`: what is in the body is secret.", constant(NO_STORE)),
                     request_id_header(),
                 ],
             }],
@@ -70,9 +68,6 @@ impl<T: Type + Serialize> ApiResponse for Issued<T> {
         T::register(registry);
     }
 }
-
-/// Keeps an answer out of caches.
-const NO_STORE: &str = "no-store";
 
 /// 201, with `Location` where the new resource has a path of its own.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! What is compared is measured side by side in one run, in turns, since machines have moods; each figure is the median
 //! of its rounds.
 
+mod live;
 mod load;
 mod server;
 
@@ -24,7 +25,7 @@ use futures_util::TryStreamExt as _;
 use load::{Connection, Seen, get, post};
 use server::{KEY, Server, resident};
 
-/// Measures reads, pages at depth, and the SDK's memory.
+/// Measures live connections, reads, pages at depth, and the SDK's memory.
 #[derive(Debug, Parser)]
 struct Options {
     /// The server's binary.
@@ -45,6 +46,12 @@ struct Options {
     /// Connections under load.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Live connections that say nothing. Each takes a descriptor here and one of the server's (`ulimit -n`).
+    #[arg(long, default_value_t = 5_000)]
+    idle: usize,
+    /// Messages that one sends to a thousand listeners.
+    #[arg(long, default_value_t = 1_000)]
+    fan_out: usize,
 }
 
 /// Items on a page.
@@ -58,6 +65,8 @@ async fn main() -> Outcome<()> {
     let server = Server::start(&options.server, options.database_url.as_deref())?;
     row("machine", &machine());
     row("server, resident when idle", &mebibytes(server.resident()?));
+    // First: memory that the rest has left would serve the connections.
+    live::live(&options, &server).await?;
     reads(&options, &server).await?;
     pages(&options, &server).await?;
     row("server, resident at the end", &mebibytes(server.resident()?));
@@ -160,23 +169,23 @@ async fn timed(connection: &mut Connection, request: &[u8]) -> io::Result<f64> {
     Ok(sent.elapsed().as_secs_f64())
 }
 
-fn member(answer: &[u8], name: &str) -> Outcome<String> {
+pub(crate) fn member(answer: &[u8], name: &str) -> Outcome<String> {
     let answer: serde_json::Value = serde_json::from_slice(answer)?;
     Ok(answer[name].as_str().ok_or("the answer lacks a member")?.to_owned())
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
 #[expect(clippy::cast_precision_loss, reason = "memory of this size is far below 2^52")]
-fn mebibytes(bytes: u64) -> String {
+pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 
@@ -187,6 +196,6 @@ fn machine() -> String {
     format!("{cores} cores, {}", model.map_or("unknown", |(_, model)| model))
 }
 
-fn row(name: &str, value: &str) {
+pub(crate) fn row(name: &str, value: &str) {
     println!("{name:<34}{value}");
 }

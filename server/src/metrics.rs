@@ -34,7 +34,7 @@ pub struct RealtimeMetrics {
 
 impl RealtimeMetrics {
     /// Counts an open connection, until what is returned is dropped.
-    pub fn opened(&self) -> impl Drop + use<> {
+    pub(crate) fn opened(&self) -> Counted {
         self.connections.inc();
         Counted(self.connections.clone())
     }
@@ -153,7 +153,9 @@ impl Metrics {
     }
 }
 
-struct Counted(Gauge);
+/// Something that is counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
 
 impl Drop for Counted {
     fn drop(&mut self) {

@@ -357,7 +357,8 @@ async fn pages_of_other_sites_may_not_connect_when_sites_are_listed() {
         let refused = Live::ask(server.address, &path, &[("Origin", origin)]).await.err().expect("refused");
         assert_eq!(refused.status, status, "{origin}");
     }
-    for headers in [&[("Origin", "https://ours.example")][..], &[]] {
+    let own = format!("http://{}", server.address);
+    for headers in [&[("Origin", "https://ours.example")][..], &[("Origin", own.as_str())], &[]] {
         Live::ask(server.address, &path, headers).await.unwrap();
     }
 }

@@ -84,12 +84,13 @@ impl Realtime {
             request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
         let realtime = self.clone();
         self.sockets.spawn(async move {
-            let _slot = slot;
-            let _open = realtime.metrics.opened();
+            let open = realtime.metrics.opened();
             // A peer that goes away in between takes its place in the room with it.
             let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCHING, upgrade).await else { return };
             let stream = upgrade::stream(upgraded).await;
-            Socket { stream, tenant: join.tenant, membership, session, realtime }.run(greeting).await;
+            let socket = Socket { stream, tenant: join.tenant, membership, session, realtime, _slot: slot, _open: open };
+            // A task of its own, which has no room for what the switch needed.
+            socket.realtime.sockets.clone().spawn(Box::new(socket).run(greeting));
         });
         Ok(upgrade::switching_protocols(accept))
     }
@@ -127,10 +128,14 @@ impl Realtime {
         Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get) })
     }
 
-    /// A browser says which site's page asks; if sites are listed, it must be one of them.
+    /// A browser says which site's page asks; if sites are listed, it must be one of them, or this server itself.
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         if self.origins.is_empty() || self.origins.iter().any(|allowed| origin == allowed.as_str()) {
+            return Ok(());
+        }
+        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        if host.is_some_and(|host| headers.get(header::HOST).is_some_and(|ours| ours == host)) {
             return Ok(());
         }
         Err(Problem::detailed(Code::Unauthorized, "Pages of this origin may not connect."))

@@ -13,7 +13,7 @@
 //! nothing but its successor may follow.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -106,8 +106,8 @@ pub(crate) struct Session {
     names: HashSet<String>,
     /// Own messages that were acknowledged before their way was over.
     acknowledged: HashSet<i64>,
-    /// Own messages whose way was over before their turn came.
-    stored: HashSet<i64>,
+    /// The acknowledgements of own messages whose way was over before their turn came.
+    stored: HashMap<i64, Utf8Bytes>,
     heard: Instant,
     next_ping: Instant,
     /// When the peer's allowance for frames is whole again.
@@ -126,7 +126,7 @@ impl Session {
             in_flight: 0,
             names: HashSet::new(),
             acknowledged: HashSet::new(),
-            stored: HashSet::new(),
+            stored: HashMap::new(),
             heard: now,
             next_ping: now + bounds.ping,
             allowance: now,
@@ -234,8 +234,8 @@ impl Session {
         }
         self.delivered = message.seq;
         let named = message.client_message_id.as_ref().is_some_and(|name| self.names.contains(name.as_str()));
-        let event = if self.stored.remove(&message.seq) {
-            encode(&MessageReceived::of(&message), at)
+        let event = if let Some(acknowledgement) = self.stored.remove(&message.seq) {
+            acknowledgement
         } else if named {
             self.acknowledged.insert(message.seq);
             encode(&MessageReceived::of(&message), at)
@@ -265,11 +265,10 @@ impl Session {
             return;
         }
         self.delivered = delivery.seq;
-        effects.push(Effect::Send(match &delivery.acknowledgement {
-            Some((sender, acknowledgement)) if *sender == self.id => {
-                if !self.stored.remove(&delivery.seq) {
-                    self.acknowledged.insert(delivery.seq);
-                }
+        effects.push(Effect::Send(match (&delivery.acknowledgement, self.stored.remove(&delivery.seq)) {
+            (_, Some(acknowledgement)) => acknowledgement,
+            (Some((sender, acknowledgement)), None) if *sender == self.id => {
+                self.acknowledged.insert(delivery.seq);
                 acknowledgement.clone()
             }
             _ => delivery.event.clone(),
@@ -289,14 +288,15 @@ impl Session {
         }
         let (code, message, retryable) = match outcome {
             Ok(Created { resource: message, replayed }) => {
-                if self.acknowledged.remove(&message.seq) {
+                if !replayed && self.acknowledged.remove(&message.seq) {
                     return;
                 }
-                if message.seq <= self.delivered || replayed {
-                    effects.push(Effect::Send(encode(&MessageReceived::of(&message), at)));
+                let acknowledgement = encode(&MessageReceived::of(&message), at);
+                if message.seq <= self.delivered {
+                    effects.push(Effect::Send(acknowledgement));
                 } else {
-                    // Its turn comes; until then nothing may overtake it.
-                    self.stored.insert(message.seq);
+                    // Its turn comes; until then it would overtake others.
+                    self.stored.insert(message.seq, acknowledgement);
                 }
                 return;
             }

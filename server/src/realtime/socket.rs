@@ -9,6 +9,7 @@ use futures_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     chat::{ClientMessageId, Created, Message, NewMessage, Order, Start, Window},
     error::Result,
+    metrics::Counted,
     tenant::TenantId,
 };
 
@@ -34,12 +36,18 @@ const CLOSING: Duration = Duration::from_secs(2);
 type Sent = (Option<ClientMessageId>, Result<Created<Message>>);
 
 /// A connection on its way.
+///
+/// In a box of its own: a future would keep a second place for what it is given.
 pub(super) struct Socket<S> {
     pub(super) stream: WebSocketStream<S>,
     pub(super) tenant: TenantId,
     pub(super) membership: Membership,
     pub(super) session: Session,
     pub(super) realtime: Arc<Realtime>,
+    /// What it takes away from other connections.
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// Counts it.
+    pub(super) _open: Counted,
 }
 
 /// Why the loop ends: with a close frame of ours, or because there is nobody to send one to.
@@ -50,7 +58,7 @@ enum End {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Serves the connection until it ends; `greeting` goes first.
-    pub(super) async fn run(mut self, greeting: Vec<Utf8Bytes>) {
+    pub(super) async fn run(mut self: Box<Self>, greeting: Vec<Utf8Bytes>) {
         if let End::Close(close) = self.serve(greeting).await {
             self.end(close).await;
         }
@@ -181,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Says why, and waits a little for the peer to agree, so that what was sent before is not cut off by a reset.
-    async fn end(mut self, close: Close) {
+    async fn end(&mut self, close: Close) {
         tracing::debug!(chat = %self.membership.chat, code = close.code(), "closing a connection");
         self.realtime.metrics.closed(close.code());
         _ = timeout(CLOSING, async {

@@ -170,9 +170,16 @@ fn an_own_message_is_acknowledged_once_in_whatever_order_its_news_arrive() {
     play.text(r#"{"content":"x"}"#);
     assert_eq!(play.tell(page(7..=7, false)), ["created 7", "join 7"]);
     assert_eq!(play.stored(None, 7, false), ["received 7"]);
-    // A repetition gets the place of the first at once.
+    // A repetition gets the place of the first at once, unless others come before it.
     play.say("m");
     assert_eq!(play.stored(Some("m"), 1, true), ["received 1"]);
+    play.say("q");
+    assert!(play.stored(Some("q"), 9, true).is_empty());
+    assert_eq!(play.tell(page(8..=9, false)), ["created 8", "received 9", "join 9"]);
+    play.tell(Input::Joined);
+    play.say("r");
+    assert!(play.stored(Some("r"), 10, true).is_empty());
+    assert_eq!(play.tell(item(10, Some(ConnectionId(8)))), ["received 10"], "sent over another connection");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     chat::{Chats, Messages, Tickets},
     clock::{Clock, Moments, SystemClock},
     config::{Config, Limits},
+    demo,
     error::Result,
     http::{listen, stack},
     metrics::Metrics,
@@ -41,6 +42,7 @@ pub(crate) struct Services {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) realtime: Arc<Realtime>,
+    pub(crate) demo: Option<demo::Backend>,
 }
 
 impl App {
@@ -58,7 +60,7 @@ impl App {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let Config { database, bootstrap_key, assistant, origins, limits } = config;
+        let Config { database, bootstrap_key, assistant, origins, demo, limits } = config;
         let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
@@ -67,12 +69,20 @@ impl App {
         let prompts = assistant.is_there().then_some(prompts);
         let listener = Arc::new(Broadcast::new(hub.clone(), moments.clone(), prompts));
         let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone(), listener).await?;
-        let bootstrap = Tenants::new(store.clone(), moments.clone()).bootstrap(bootstrap_key.as_ref()).await?;
+        let tenants = Tenants::new(store.clone(), moments.clone());
+        let bootstrap = tenants.bootstrap(bootstrap_key.as_ref()).await?;
         let chats = Arc::new(Chats::new(store.clone(), moments.clone(), hub.clone()));
         let messages = Arc::new(Messages::new(store.clone()));
         let tickets = Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket));
         let authenticator = Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache);
         let authenticator = Arc::new(authenticator);
+        let demo = if demo {
+            let principal = tenants.key_of_nobody(demo::KEY_NAME).await?;
+            let (authenticator, chats, tickets) = (authenticator.clone(), chats.clone(), tickets.clone());
+            Some(demo::Backend { principal, authenticator, chats, tickets })
+        } else {
+            None
+        };
         let at_once = limits.realtime.answers;
         let answers = Answers::start(assistant, messages.clone(), hub.clone(), moments.clone(), at_once, prompted);
         let realtime = Arc::new(Realtime::new(Parts {
@@ -89,7 +99,7 @@ impl App {
         }));
         let limits = Arc::new(limits);
         let services =
-            Services { chats, messages, tickets, authenticator, store: store.clone(), metrics, limits, realtime };
+            Services { chats, messages, tickets, authenticator, store: store.clone(), metrics, limits, realtime, demo };
         Ok(Self { store, moments, bootstrap, services })
     }
 

@@ -21,6 +21,8 @@ pub struct Config {
     /// The sites whose pages may open live connections, as browsers name them in `Origin`: `https://example.org`. Empty:
     /// all of them.
     pub origins: Vec<String>,
+    /// Whether there is a page at `/demo/` that lets anybody chat, without a key.
+    pub demo: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -38,6 +40,7 @@ impl Config {
             bootstrap_key: None,
             assistant: Provider::None,
             origins: Vec::new(),
+            demo: false,
             limits: Limits::default(),
         }
     }

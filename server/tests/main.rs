@@ -11,6 +11,7 @@ mod chats;
 mod commands;
 mod compatibility;
 mod create_chat;
+mod demo;
 mod design;
 mod document;
 mod documentation;

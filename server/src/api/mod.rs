@@ -5,7 +5,7 @@ mod cursor;
 mod document;
 pub(crate) mod messages;
 pub(crate) mod paging;
-mod tickets;
+pub(crate) mod tickets;
 pub(crate) mod values;
 
 pub(crate) use document::{document, render, service};

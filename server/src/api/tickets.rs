@@ -87,7 +87,7 @@ impl Example for CreateTicketRequest {
 /// What opens one connection.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
-struct Ticket {
+pub(crate) struct Ticket {
     /// The ticket. Shown once, good once.
     ticket: RevealedTicket,
     /// Timestamp from which it is refused, UTC.

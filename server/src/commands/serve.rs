@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr, process};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -35,6 +35,10 @@ pub(super) struct Serve {
     allowed_origins: Vec<String>,
     #[command(flatten)]
     assistant: Assistant,
+    /// Serve a page to chat with at /demo/. Whoever reaches it gets in without a key, into the chats of the tenant
+    /// `default` and to the assistant: not for the internet.
+    #[arg(long, env = "PARLOR_DEMO", value_parser = BoolishValueParser::new())]
+    demo: bool,
     #[command(flatten)]
     log: Log,
 }
@@ -47,6 +51,7 @@ impl Serve {
         config.origins = self.allowed_origins;
         config.limits.assistant.history = self.assistant.history();
         config.assistant = self.assistant.provider()?;
+        config.demo = self.demo;
         let app = App::open(config).await?;
         // Bound last: a server that is not ready does not let connections pile up.
         let listener = TcpListener::bind(self.listen)
@@ -55,7 +60,12 @@ impl Serve {
         let address = listener.local_addr().map_err(Failure::io("cannot read the address listened on"))?;
         let shutdown = CancellationToken::new();
         stop_on_signals(shutdown.clone())?;
-        print!("{}", greeting(address, app.bootstrap()));
+        print!("{}", greeting(address, app.bootstrap(), self.demo));
+        if self.demo {
+            tracing::warn!(
+                "with --demo anybody who reaches this server may chat without a key, as the tenant `default`"
+            );
+        }
         tracing::info!(%address, "listening");
         app.run(listener, shutdown).await;
         tracing::info!("stopped");
@@ -99,9 +109,12 @@ fn stop_on_signals(shutdown: CancellationToken) -> Result<(), Failure> {
 }
 
 /// What a new user needs to go on. Printed, not logged: it may hold the new key.
-fn greeting(address: SocketAddr, bootstrap: &Bootstrap) -> String {
+fn greeting(address: SocketAddr, bootstrap: &Bootstrap, demo: bool) -> String {
     let url = format!("http://{address}");
     let mut text = format!("Parlor listens on {url}\nSwagger UI: {url}/docs/\n");
+    if demo {
+        _ = writeln!(text, "Demo: {url}/demo/");
+    }
     let key = match bootstrap {
         Bootstrap::Issued(issued) => {
             _ = write!(

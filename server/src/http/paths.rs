@@ -45,6 +45,12 @@ impl Paths {
         self
     }
 
+    /// Adds paths that take POST.
+    pub(crate) fn and_post(mut self, paths: &[&str]) -> Self {
+        self.0.extend(paths.iter().map(|path| Template::of(path, vec!["POST".to_owned()])));
+        self
+    }
+
     fn find(&self, path: &str) -> Option<&Template> {
         let path = path.strip_prefix('/')?;
         let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();

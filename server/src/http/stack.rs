@@ -16,7 +16,7 @@ use super::{
     paths::Paths,
     problem::{self, Code, Problem},
 };
-use crate::{api, app::Services, error::Cause, metrics::Metrics, realtime};
+use crate::{api, app::Services, demo, error::Cause, metrics::Metrics, realtime};
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
@@ -26,12 +26,12 @@ const API: &str = "/api/";
 /// The whole server as one endpoint that cannot fail.
 pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
     let document = api::document();
-    let paths = Paths::of(&document)
+    let mut paths = Paths::of(&document)
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, realtime::PATH])
         .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
-    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime } = services;
+    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
-    let beside = Route::new()
+    let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
         .at("/readyz", get(health::readyz(store)))
         .at("/metrics", get(health::metrics(metrics.clone())))
@@ -40,6 +40,10 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
         .at(realtime::PATH, get(realtime::connect(realtime)));
+    if let Some(backend) = demo {
+        paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
+        beside = demo::route(beside, backend);
+    }
     let routes = Fork { api: api::service().into_endpoint(), beside }
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)

@@ -51,7 +51,7 @@ impl Authenticator {
         };
         let now = self.clock.now();
         Ok(record
-            .filter(|record| record.revoked_at.is_none() && record.expires_at.is_none_or(|expiry| now < expiry))
+            .filter(|record| record.is_valid(now))
             .map(|record| Principal { tenant: record.tenant_id, key: record.id }))
     }
 

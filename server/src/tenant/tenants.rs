@@ -1,7 +1,7 @@
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use super::{ApiKey, TenantId};
+use super::{ApiKey, Principal, TenantId};
 use crate::{
     clock::Moments,
     error::{Error, Result},
@@ -39,6 +39,13 @@ pub struct KeyRecord {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked; `None`: it was not.
     pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl KeyRecord {
+    /// Whether the key may be used at `now`.
+    pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expiry| now < expiry)
+    }
 }
 
 /// A new key: the only moment at which it can be shown.
@@ -109,6 +116,22 @@ impl Tenants {
         let record = self.key_record(&key, tenant.id, name, lifetime)?;
         self.store.create_key(&record).await?;
         Ok(IssuedKey { record, key })
+    }
+
+    /// The key called `name` of the tenant [`Self::DEFAULT`], for what the server does there by itself. A valid one is used
+    /// again, else one is made; nobody is shown it, so that nobody can call with it. Revoking it ends what lives by it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] (name), [`Error::Unavailable`].
+    pub async fn key_of_nobody(&self, name: &str) -> Result<Principal> {
+        self.default_tenant().await?;
+        let now = self.moments.now();
+        let keys = self.list_keys(Some(Self::DEFAULT)).await?;
+        let record = match keys.into_iter().find(|key| key.name == name && key.is_valid(now)) {
+            Some(record) => record,
+            None => self.create_key(Self::DEFAULT, name, None).await?.record,
+        };
+        Ok(Principal { tenant: record.tenant_id, key: record.id })
     }
 
     /// All keys, or those of the tenant named `tenant`, oldest first.

@@ -6,15 +6,12 @@
 // Without --screenshot the picture goes to a temporary folder.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-// The tools' node_modules folder is not above this file, where `import` would look.
-const require = createRequire(new URL('../../.tools/npm/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
+import { complaintsOf, withBrowser } from './browser.mjs';
 
 const { PARLOR_URL: url, PARLOR_API_KEY: key } = process.env;
 assert(url && key, 'Set PARLOR_URL and PARLOR_API_KEY.');
@@ -24,24 +21,9 @@ assert(options.chromium, 'Say with --chromium where the browser is.');
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const WIDTH = 1200;
 
-const profile = await mkdtemp(join(tmpdir(), 'parlor-browser-'));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: options.chromium,
-  headless: true,
-  viewport: { width: WIDTH, height: 1000 },
-  colorScheme: 'light',
-  args: [
-    // Chromium's sandbox does not work for root, which tests in containers often are; the only page is our own.
-    ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-    // Nothing but the page: no updates, no look-ups of the browser's own.
-    '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
-    '--disable-gpu', '--disable-quic',
-  ],
-});
-try {
-  browser.setDefaultTimeout(15_000);
+await withBrowser(options.chromium, { width: WIDTH, height: 1000 }, async browser => {
   const [page] = browser.pages();
-  const complaints = listen(page);
+  const complaints = complaintsOf(page, url);
 
   await page.goto(`${url}/docs/`);
   await page.getByRole('heading', { name: /^Parlor/ }).waitFor();
@@ -77,25 +59,7 @@ try {
   // Chromium writes every error status to its console. This one is wanted, others are not.
   const unwanted = complaints.filter(complaint => !/status of 401|^401 /.test(complaint));
   assert.deepEqual(unwanted, [], 'the browser complained');
-} finally {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
-}
-
-// Gathers everything that a person would see in red in the browser's tools.
-function listen(page) {
-  const complaints = [];
-  page.on('console', message => {
-    if (message.type() === 'error') complaints.push(message.text());
-  });
-  page.on('pageerror', error => complaints.push(String(error)));
-  page.on('requestfailed', request => complaints.push(`${request.url()} ${request.failure()?.errorText}`));
-  page.on('response', response => {
-    if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
-    if (!response.url().startsWith(url)) complaints.push(`foreign request to ${response.url()}`);
-  });
-  return complaints;
-}
+});
 
 // Enters a key, in place of the one that is there.
 async function authorize(page, key) {

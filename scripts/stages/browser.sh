@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A person's way through Swagger UI in headless Chromium: authorize, create a chat, reload, use a wrong key.
+# A person's way through Swagger UI and through the demo in headless Chromium.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -9,7 +9,16 @@ need_npm_tools
 need_chromium
 start_server
 
+# The pictures are kept when they are asked for: PARLOR_SCREENSHOTS=docs scripts/test.sh browser
+pictures=${PARLOR_SCREENSHOTS:-$temp}
+
+in_browser() {
+    TMPDIR=$temp timeout --foreground --kill-after=10s 120 node "scripts/browser/$1.mjs" --chromium "$chromium" \
+        --screenshot "$pictures/$1.png" "${@:2}"
+}
+
 step "Swagger UI in $("$chromium" --version 2>/dev/null)"
-# The picture is kept when it is asked for: PARLOR_SCREENSHOT=docs/swagger-ui.png scripts/test.sh browser
-TMPDIR=$temp PARLOR_URL=$server_url PARLOR_API_KEY=$server_key timeout --foreground --kill-after=10s 120 \
-    node scripts/browser/swagger-ui.mjs --chromium "$chromium" --screenshot "${PARLOR_SCREENSHOT:-$temp/swagger-ui.png}"
+PARLOR_URL=$server_url PARLOR_API_KEY=$server_key in_browser swagger-ui
+
+step "the demo"
+in_browser demo --parlor "$parlor"

@@ -84,12 +84,13 @@ throw_away_key() {
     od -An -N20 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# start_server: builds Parlor and starts it on a free port with an empty SQLite database. Sets `server_url` and
-# `server_key`, whose tenant is `default`, and for commands beside the server `parlor` and `database_url`.
+# start_server OPTION...: builds Parlor, with these options for Cargo, and starts it on a free port with an empty SQLite
+# database. Sets `server_url` and `server_key`, whose tenant is `default`, and for commands beside the server `parlor` and
+# `database_url`.
 start_server() {
     local target_dir
-    step "build Parlor"
-    cargo build -p parlor-server
+    step "build Parlor${*:+ ($*)}"
+    cargo build -p parlor-server "$@"
     target_dir=$(cargo metadata --no-deps --format-version 1 |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 

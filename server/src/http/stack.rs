@@ -40,6 +40,10 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))
         .at(realtime::PATH, get(realtime::connect(realtime)));
+    #[cfg(feature = "echo")]
+    {
+        beside = beside.at(realtime::ECHO, get(realtime::echo()));
+    }
     if let Some(backend) = demo {
         paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
         beside = demo::route(beside, backend);

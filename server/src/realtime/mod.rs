@@ -19,6 +19,9 @@
 mod answers;
 mod broadcast;
 mod connect;
+#[cfg(feature = "echo")]
+mod echo;
+mod end;
 mod hub;
 mod inbox;
 mod limits;
@@ -45,6 +48,8 @@ use crate::{
 pub(crate) use answers::Answers;
 pub(crate) use broadcast::Broadcast;
 pub(crate) use connect::{PATH, connect};
+#[cfg(feature = "echo")]
+pub(crate) use echo::{ECHO, echo};
 pub(crate) use hub::Hub;
 pub use limits::RealtimeLimits;
 

@@ -1,6 +1,6 @@
 //! The IO of one connection: moves bytes, time and the database's answers into the session, and does what it says.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{
     FutureExt as _, SinkExt as _, StreamExt as _,
@@ -14,11 +14,12 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes, error::ProtocolError},
+    tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes},
 };
 
 use super::{
     Realtime,
+    end::{self, End},
     hub::Membership,
     protocol::Close,
     session::{Effect, Input, Session},
@@ -29,9 +30,6 @@ use crate::{
     metrics::Counted,
     tenant::TenantId,
 };
-
-/// How long a peer may take to answer a close frame.
-const CLOSING: Duration = Duration::from_secs(2);
 
 type Sent = (Option<ClientMessageId>, Result<Created<Message>>);
 
@@ -48,12 +46,6 @@ pub(super) struct Socket<S> {
     pub(super) _slot: OwnedSemaphorePermit,
     /// Counts it.
     pub(super) _open: Counted,
-}
-
-/// Why the loop ends: with a close frame of ours, or because there is nobody to send one to.
-enum End {
-    Close(Close),
-    Gone,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -89,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => Input::Control,
                     // The reply goes out with the next read, which then finds the end.
                     Some(Ok(WsMessage::Close(_) | WsMessage::Frame(_))) => continue,
-                    Some(Err(error)) => return end_of(&error),
+                    Some(Err(error)) => return End::of(&error),
                     None => return End::Gone,
                 },
                 () = self.membership.inbox.news() => {
@@ -188,16 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .boxed()
     }
 
-    /// Says why, and waits a little for the peer to agree, so that what was sent before is not cut off by a reset.
-    async fn end(&mut self, close: Close) {
+    async fn end(self, close: Close) {
         tracing::debug!(chat = %self.membership.chat, code = close.code(), "closing a connection");
         self.realtime.metrics.closed(close.code());
-        _ = timeout(CLOSING, async {
-            if self.stream.close(Some(close.frame())).await.is_ok() {
-                while let Some(Ok(_)) = self.stream.next().await {}
-            }
-        })
-        .await;
+        end::close(self.stream, close).await;
     }
 }
 
@@ -205,16 +191,5 @@ async fn wait_for(reading: &mut Option<BoxFuture<'static, Input>>) -> Input {
     match reading {
         Some(page) => page.await,
         None => future::pending().await,
-    }
-}
-
-/// What a failed read means.
-fn end_of(error: &WsError) -> End {
-    match error {
-        WsError::Capacity(_) => End::Close(Close::TooBig),
-        WsError::Utf8(_) => End::Close(Close::InvalidText),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
-        WsError::Protocol(_) => End::Close(Close::ProtocolError),
-        _ => End::Gone,
     }
 }

@@ -1,0 +1,47 @@
+//! How a connection ends: why, and the closing handshake (RFC 6455, section 7).
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error as WsError, error::ProtocolError},
+};
+
+use super::protocol::Close;
+
+/// How long a peer may take to answer a close frame.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a connection ends: with a close frame of ours, or because there is nobody to send one to.
+pub(super) enum End {
+    Close(Close),
+    Gone,
+}
+
+impl End {
+    /// What a failed read means.
+    pub(super) fn of(error: &WsError) -> Self {
+        match error {
+            WsError::Capacity(_) => Self::Close(Close::TooBig),
+            WsError::Utf8(_) => Self::Close(Close::InvalidText),
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            WsError::Protocol(_) => Self::Close(Close::ProtocolError),
+            _ => Self::Gone,
+        }
+    }
+}
+
+/// Says why, and waits a little for the peer to agree, so that what was sent before is not cut off by a reset.
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WebSocketStream<S>, close: Close) {
+    _ = timeout(PATIENCE, async {
+        if stream.close(Some(close.frame())).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    })
+    .await;
+}

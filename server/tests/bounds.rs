@@ -1,5 +1,5 @@
-//! The document bounds whatever it describes, and the server keeps the bounds. Both walk the document, so that nothing
-//! new is forgotten.
+//! The documents bound whatever they describe, and the server keeps the bounds. Both walk the documents, so that nothing new
+//! is forgotten.
 
 mod probe;
 
@@ -12,41 +12,44 @@ use serde_json::Value;
 use self::probe::Probe;
 use crate::{
     document::committed,
-    support::{TestDatabase, TestServer},
+    support::{TestDatabase, TestServer, asyncapi},
 };
 
-/// What the document cannot bound: the end of its place, and why.
+/// What the documents cannot bound: the end of its place, and why.
 const UNBOUNDED: [(&str, &str); 1] =
     [("/properties/metadata/additionalProperties", "the application's own; bounded as a whole, in bytes and levels")];
 
 const BOUNDS: [&str; 5] = ["minLength", "maxLength", "minimum", "maximum", "maxItems"];
 
 #[test]
-fn whatever_the_document_describes_is_bounded() {
-    let found = unbounded(&committed());
-    let forgotten = found.iter().filter(|place| !UNBOUNDED.iter().any(|(end, _)| place.ends_with(end)));
-    assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<&String>::new(), "lack bounds");
-    for (end, _) in UNBOUNDED {
-        assert!(found.iter().any(|place| place.ends_with(end)), "{end} is bounded by now: no exception");
+fn whatever_the_documents_describe_is_bounded() {
+    for document in [committed(), asyncapi().clone()] {
+        let found = unbounded(&document);
+        let forgotten = found.iter().filter(|place| !UNBOUNDED.iter().any(|(end, _)| place.ends_with(end)));
+        assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<&String>::new(), "lack bounds");
+        for (end, _) in UNBOUNDED {
+            assert!(found.iter().any(|place| place.ends_with(end)), "{end} is bounded by now: no exception");
+        }
     }
 }
 
 /// The walk would be worth nothing if it overlooked something.
 #[test]
 fn a_bound_that_is_taken_away_is_missed() {
-    let document = committed();
-    let before = unbounded(&document).len();
-    let mut all = Vec::new();
-    each_member(&document, "", &mut |place, name, value| {
-        if BOUNDS.contains(&name) && value.is_number() {
-            all.push((place.to_owned(), name.to_owned()));
+    for document in [committed(), asyncapi().clone()] {
+        let before = unbounded(&document).len();
+        let mut all = Vec::new();
+        each_member(&document, "", &mut |place, name, value| {
+            if BOUNDS.contains(&name) && value.is_number() {
+                all.push((place.to_owned(), name.to_owned()));
+            }
+        });
+        assert!(!all.is_empty());
+        for (place, name) in all {
+            let mut document = document.clone();
+            document.pointer_mut(&place).unwrap().as_object_mut().unwrap().remove(&name);
+            assert_eq!(unbounded(&document).len(), before + 1, "{name} of {place} is not missed");
         }
-    });
-    assert!(!all.is_empty());
-    for (place, name) in all {
-        let mut document = document.clone();
-        document.pointer_mut(&place).unwrap().as_object_mut().unwrap().remove(&name);
-        assert_eq!(unbounded(&document).len(), before + 1, "{name} of {place} is not missed");
     }
 }
 
@@ -94,8 +97,9 @@ async fn every_operation_takes_what_is_within_its_bounds_and_names_what_is_not()
 fn unbounded(document: &Value) -> Vec<String> {
     let mut places = Vec::new();
     each_member(document, "", &mut |place, name, value| {
-        if name == "schema" {
-            check(value, &format!("{place}/schema"), &mut places);
+        // The parameters of a handshake are one schema; elsewhere headers are a map of what has schemas.
+        if name == "schema" || place.ends_with("/bindings/ws") && ["query", "headers"].contains(&name) {
+            check(value, &format!("{place}/{name}"), &mut places);
         } else if name == "schemas" {
             for (name, schema) in value.as_object().unwrap() {
                 check(schema, &format!("{place}/schemas/{name}"), &mut places);
@@ -109,8 +113,11 @@ fn unbounded(document: &Value) -> Vec<String> {
 fn check(schema: &Value, place: &str, places: &mut Vec<String>) {
     let has = |keywords: &[&str]| keywords.iter().all(|keyword| schema.get(keyword).is_some());
     let fixed = ["uuid", "date-time"].map(|format| schema["format"] == format).contains(&true);
-    let is_bounded = match schema["type"].as_str() {
-        Some("string") => has(&["enum"]) || fixed || has(&["minLength", "maxLength"]),
+    // In JSON Schema null is one of several types; there is nothing about it to be bounded.
+    let types = schema["type"].as_array().into_iter().flatten().filter(|kind| *kind != "null");
+    let kind = types.chain([&schema["type"]]).find_map(Value::as_str);
+    let is_bounded = match kind {
+        Some("string") => has(&["enum"]) || has(&["const"]) || fixed || has(&["minLength", "maxLength"]),
         Some("integer" | "number") => has(&["minimum", "maximum"]),
         Some("array") => has(&["maxItems"]),
         Some("object") => has(&["properties"]) || has(&["additionalProperties"]),

@@ -12,27 +12,36 @@ pub(crate) fn committed() -> Value {
     serde_json::from_str(&fs::read_to_string(COMMITTED).unwrap()).unwrap()
 }
 
-#[test]
-fn the_committed_document_is_the_derived_one() {
-    let check = Command::new(env!("CARGO_BIN_EXE_parlor"))
-        .args(["openapi", "--check", "--output", COMMITTED])
-        .output()
-        .unwrap();
+/// Whether `parlor <command> --check` finds `committed` to be what it derives.
+pub(crate) fn check_derived(command: &str, committed: &str) {
+    let check =
+        Command::new(env!("CARGO_BIN_EXE_parlor")).args([command, "--check", "--output", committed]).output().unwrap();
     assert!(
         check.status.success(),
-        "openapi.json is not what the handlers say; mend it with `cargo run -- openapi`\n{}",
-        String::from_utf8_lossy(&check.stdout)
+        "{}{}",
+        String::from_utf8_lossy(&check.stdout),
+        String::from_utf8_lossy(&check.stderr)
     );
+}
+
+/// Whether `path` is answered with what `committed` holds.
+pub(crate) async fn check_served(path: &str, committed: &str) {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let answer = Client::new(server.address).get(path, 200).await;
+    assert!(answer.body == fs::read(committed).unwrap(), "answer and committed differ");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    server.stop().await;
+}
+
+#[test]
+fn the_committed_document_is_the_derived_one() {
+    check_derived("openapi", COMMITTED);
 }
 
 #[tokio::test]
 async fn the_served_document_is_the_committed_one() {
-    let database = TestDatabase::create().await;
-    let server = TestServer::start(&database).await;
-    let answer = Client::new(server.address).get("/openapi.json", 200).await;
-    assert!(answer.body == fs::read(COMMITTED).unwrap(), "answer and committed differ");
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    server.stop().await;
+    check_served("/openapi.json", COMMITTED).await;
 }
 
 #[tokio::test]

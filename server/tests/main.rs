@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod assistant;
+mod asyncapi;
 mod authentication;
 mod bounds;
 mod chats;

@@ -151,6 +151,11 @@ describe!(MetadataPatch, metadata_schema(), |json| Self::from_member(&json), |va
     serde_json::from_str(value.as_json()).ok()
 });
 
+/// The schema of a ticket.
+pub(crate) fn ticket_schema() -> MetaSchema {
+    MetaSchema { pattern: Some(Ticket::PATTERN.to_owned()), ..text_schema(Ticket::CHARS, Ticket::CHARS) }
+}
+
 /// A ticket in the answer that hands it out; elsewhere it is not shown.
 #[derive(Debug)]
 pub(super) struct RevealedTicket(pub(super) Ticket);
@@ -167,12 +172,7 @@ impl FromMember for RevealedTicket {
     }
 }
 
-describe!(
-    RevealedTicket,
-    MetaSchema { pattern: Some(Ticket::PATTERN.to_owned()), ..text_schema(Ticket::CHARS, Ticket::CHARS) },
-    |json| Self::from_member(&json),
-    |value| serde_json::to_value(value).ok()
-);
+describe!(RevealedTicket, ticket_schema(), |json| Self::from_member(&json), |value| serde_json::to_value(value).ok());
 
 /// A value that is checked text, with the bounds that its type has.
 macro_rules! describe_text {

@@ -1,9 +1,9 @@
-//! The command line: `parlor [serve|openapi|tenant|key]`.
+//! The command line: `parlor [serve|openapi|asyncapi|tenant|key]`.
 
 mod assistant;
+mod document;
 mod key;
 mod log;
-mod openapi;
 mod serve;
 mod tenant;
 
@@ -35,7 +35,9 @@ enum Command {
     /// Serve the API, Swagger UI and metrics (the default).
     Serve(serve::Serve),
     /// Write the OpenAPI document, or check the written one.
-    Openapi(openapi::Openapi),
+    Openapi(document::Document),
+    /// Write the AsyncAPI document, or check the written one.
+    Asyncapi(document::Document),
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -108,7 +110,8 @@ pub fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
     let outcome = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(command) => in_runtime(command.run()),
-        Command::Openapi(command) => command.run(),
+        Command::Openapi(command) => command.run(&document::OPENAPI),
+        Command::Asyncapi(command) => command.run(&document::ASYNCAPI),
         Command::Tenant(command) => in_runtime(command.run()),
         Command::Key(command) => in_runtime(command.run()),
     };

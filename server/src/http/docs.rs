@@ -1,4 +1,4 @@
-//! The document for machines at `/openapi.json`, and for people as Swagger UI at `/docs/`.
+//! The documents for machines at `/openapi.json` and `/asyncapi.json`, and the first for people as Swagger UI at `/docs/`.
 
 use std::sync::Arc;
 
@@ -8,17 +8,19 @@ use serde_json::{Value, json};
 use utoipa_swagger_ui::Config;
 
 use super::problem::{Code, Problem};
-use crate::error::Cause;
+use crate::{api, error::Cause};
 
 /// Where the document is served.
 pub(crate) const OPENAPI: &str = "/openapi.json";
+/// Where the one about live messaging is.
+pub(crate) const ASYNCAPI: &str = "/asyncapi.json";
 /// Where Swagger UI is served.
 pub(crate) const SWAGGER_UI: &str = "/docs/";
 
-/// `GET /openapi.json`: the document, byte for byte as it is committed.
-pub(crate) fn openapi(document: &str) -> impl Endpoint + use<> {
-    let document = document.to_owned();
-    make_sync(move |_| named("openapi_json", json_response(document.clone())))
+/// A document, byte for byte as it is committed, under the name of an operation.
+pub(crate) fn document(operation: &'static str, document: &Value) -> impl Endpoint + use<> {
+    let document = api::render(document);
+    make_sync(move |_| named(operation, json_response(document.clone())))
 }
 
 /// The files of Swagger UI. It remembers the key that was entered, and its forms are open for input.

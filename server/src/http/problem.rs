@@ -86,7 +86,7 @@ impl Code {
     }
 
     /// What the status means in the document.
-    const fn description(self) -> &'static str {
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::InvalidRequest => "Invalid request body or missing required fields; `errors` names all of them.",
             Self::Unauthorized => "Invalid or missing API key.",

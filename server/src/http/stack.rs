@@ -27,7 +27,7 @@ const API: &str = "/api/";
 pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
     let document = api::document();
     let mut paths = Paths::of(&document)
-        .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, realtime::PATH])
+        .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::ASYNCAPI, realtime::PATH])
         .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
@@ -35,7 +35,8 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
         .at("/healthz", get(health::healthz()))
         .at("/readyz", get(health::readyz(store)))
         .at("/metrics", get(health::metrics(metrics.clone())))
-        .at(docs::OPENAPI, get(docs::openapi(&api::render(&document))))
+        .at(docs::OPENAPI, get(docs::document("openapi_json", &document)))
+        .at(docs::ASYNCAPI, get(docs::document("asyncapi_json", &realtime::document())))
         .at("/docs", get(docs::to_swagger_ui()))
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))
         .at("/docs/*file", get(swagger_ui))

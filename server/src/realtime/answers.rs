@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use super::{
     hub::Hub,
-    protocol::event::{Failed, encode},
+    protocol::{
+        ErrorCode,
+        event::{Failed, encode},
+    },
 };
 use crate::{
     assistant::{Assistant, Conversation, TokenStream, Turn},
@@ -248,8 +251,7 @@ impl Inner {
     }
 
     fn tell_of_failure(&self, chat: Uuid) {
-        let sentence = "The assistant could not answer. The message is stored.";
-        let failed = Failed::new("assistant_failed", sentence, true, None);
+        let failed = Failed::new(ErrorCode::AssistantFailed, None);
         self.hub.pass(chat, &encode(&failed, self.moments.now()));
     }
 

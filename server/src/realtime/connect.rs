@@ -18,18 +18,22 @@ use super::{
     upgrade,
 };
 use crate::{
-    api::{paging::Count, values::ChatId},
+    api::{
+        paging::Count,
+        values::{ChatId, ticket_schema},
+    },
     chat::{Ticket, TicketGrant, UserId, Violation},
     error::{Cause, Error},
     http::{
-        auth::Caller,
+        auth::{self, Caller},
+        bounded::text_schema,
         context::Context,
         docs::named,
         field_error::FieldError,
-        problem::{Code, Problem},
+        problem::{Code, Failure, Operation, Problem},
         query::{FromParameter, FromQuery, Parameter, Parameters, Query},
     },
-    tenant::TenantId,
+    tenant::{ApiKey, TenantId},
 };
 
 /// Where connections are made.
@@ -41,8 +45,20 @@ const SWITCHING: Duration = Duration::from_secs(10);
 pub(crate) fn connect(realtime: Arc<Realtime>) -> impl Endpoint<Output = Response> {
     make(move |request| {
         let realtime = realtime.clone();
-        async move { realtime.connect(request).await.map(|response| named("connect_chat", response)) }
+        async move {
+            let answer = realtime.connect(request).await.map_err(Failure::<ConnectChat>::from)?;
+            Ok::<_, poem::Error>(named(ConnectChat::ID, answer))
+        }
     })
+}
+
+/// See [`connect`].
+pub(super) struct ConnectChat;
+
+impl Operation for ConnectChat {
+    const ID: &'static str = "connect_chat";
+    const CODES: &'static [Code] = &[Code::InvalidRequest, Code::ChatNotFound];
+    type Query = ConnectQuery;
 }
 
 /// Who joins what.
@@ -99,7 +115,7 @@ impl Realtime {
     /// Who asks for what.
     async fn join(&self, request: &Request) -> Result<Join, Problem> {
         let query = request.uri().query().unwrap_or_default();
-        let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "ticket");
+        let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == TICKET.name);
         self.check_origin(request.headers())?;
         if has_ticket {
             let Query(ConnectByTicket { ticket, after_seq }) = Query::parse(query)?;
@@ -107,15 +123,15 @@ impl Realtime {
             upgrade::handshake(request)?;
             return self.redeem(request, &ticket.0, after_seq).await;
         }
-        let key_in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "api_key");
+        let key_in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == API_KEY.name);
         let caller = match key_in_query {
             Some((_, key)) => Caller::by_key(request, key.as_bytes()).await?,
             None => Caller::authenticate(request).await?,
         };
         let Query(ConnectQuery { user_id, chat_id, after_seq }) = Query::parse(query)?;
         let mut errors = Vec::new();
-        let user = user_id.or_else(|| from_header(request.headers(), "X-User-ID", &mut errors));
-        let chat = chat_id.or_else(|| from_header(request.headers(), "X-Chat-ID", &mut errors));
+        let user = user_id.or_else(|| from_header(request.headers(), USER_ID, &mut errors));
+        let chat = chat_id.or_else(|| from_header(request.headers(), CHAT_ID, &mut errors));
         let (Some(user), Some(Given(chat))) = (user, chat) else { return Err(Problem::invalid(errors)) };
         let ChatId(chat) = ChatId::from_parameter(&chat).map_err(|_| Problem::new(Code::ChatNotFound))?;
         Ok(Join { tenant: caller.tenant, key: caller.key, user, chat, after_seq: after_seq.map(Count::get) })
@@ -157,6 +173,17 @@ fn from_header<T: FromParameter>(headers: &HeaderMap, name: &str, errors: &mut V
     outcome.map_err(|detail| errors.push(FieldError::new(format!("/header/{name}"), detail))).ok()
 }
 
+/// The parameters' twins among the headers.
+const USER_ID: &str = "X-User-ID";
+const CHAT_ID: &str = "X-Chat-ID";
+
+/// What the query may say, headers may say.
+pub(super) const HEADERS: &[Parameter] = &[
+    Parameter { name: auth::HEADER, ..API_KEY },
+    Parameter { name: USER_ID, ..USER },
+    Parameter { name: CHAT_ID, ..CHAT },
+];
+
 /// Text whose meaning is looked for elsewhere: what cannot name anything is no different from what names nothing.
 struct Given(String);
 
@@ -170,29 +197,38 @@ impl FromParameter for Given {
     }
 }
 
-struct ConnectByTicket {
+pub(super) struct ConnectByTicket {
     ticket: Given,
     after_seq: Option<Count>,
 }
 
 impl FromQuery for ConnectByTicket {
-    const PARAMETERS: &'static [Parameter] =
-        &[Parameter { name: "ticket", description: "In place of all credentials.", schema: Given::schema }, AFTER_SEQ];
+    const PARAMETERS: &'static [Parameter] = &[TICKET, AFTER_SEQ];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
-        let ticket = parameters.optional("ticket");
-        let after_seq = parameters.optional("after_seq");
+        let ticket = parameters.optional(TICKET.name);
+        let after_seq = parameters.optional(AFTER_SEQ.name);
         // Asked for when there is one.
         Some(Self { ticket: ticket??, after_seq: after_seq? })
     }
 }
 
-struct ConnectQuery {
+pub(super) struct ConnectQuery {
     user_id: Option<UserId>,
     chat_id: Option<Given>,
     after_seq: Option<Count>,
 }
 
+pub(super) const TICKET: Parameter =
+    Parameter { name: "ticket", description: "In place of key, user and chat.", schema: ticket_schema };
+pub(super) const API_KEY: Parameter = Parameter {
+    name: "api_key",
+    description: "The tenant's API key.",
+    schema: || text_schema(ApiKey::MIN_CHARS, ApiKey::MAX_CHARS),
+};
+const USER: Parameter =
+    Parameter { name: "user_id", description: "Who connects; created if unknown.", schema: UserId::schema };
+const CHAT: Parameter = Parameter { name: "chat_id", description: "To which chat.", schema: ChatId::schema };
 const AFTER_SEQ: Parameter = Parameter {
     name: "after_seq",
     description: "Stored messages with a greater `seq` come before anything live.",
@@ -200,18 +236,13 @@ const AFTER_SEQ: Parameter = Parameter {
 };
 
 impl FromQuery for ConnectQuery {
-    const PARAMETERS: &'static [Parameter] = &[
-        Parameter { name: "api_key", description: "The tenant's API key.", schema: Given::schema },
-        Parameter { name: "user_id", description: "Who connects; created if unknown.", schema: UserId::schema },
-        Parameter { name: "chat_id", description: "To which chat.", schema: ChatId::schema },
-        AFTER_SEQ,
-    ];
+    const PARAMETERS: &'static [Parameter] = &[API_KEY, USER, CHAT, AFTER_SEQ];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
-        let key = parameters.optional::<Given>("api_key");
-        let user_id = parameters.optional("user_id");
-        let chat_id = parameters.optional("chat_id");
-        let after_seq = parameters.optional("after_seq");
+        let key = parameters.optional::<Given>(API_KEY.name);
+        let user_id = parameters.optional(USER.name);
+        let chat_id = parameters.optional(CHAT.name);
+        let after_seq = parameters.optional(AFTER_SEQ.name);
         key?;
         Some(Self { user_id: user_id?, chat_id: chat_id?, after_seq: after_seq? })
     }

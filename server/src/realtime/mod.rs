@@ -19,6 +19,7 @@
 mod answers;
 mod broadcast;
 mod connect;
+mod document;
 #[cfg(feature = "echo")]
 mod echo;
 mod end;
@@ -48,6 +49,7 @@ use crate::{
 pub(crate) use answers::Answers;
 pub(crate) use broadcast::Broadcast;
 pub(crate) use connect::{PATH, connect};
+pub(crate) use document::document;
 #[cfg(feature = "echo")]
 pub(crate) use echo::{ECHO, echo};
 pub(crate) use hub::Hub;

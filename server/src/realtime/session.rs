@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::{
     inbox::Item,
     protocol::{
-        ClientFrame, ClientMessage, Close,
+        ClientFrame, ClientMessage, Close, ErrorCode,
         event::{Failed, MessageCreated, MessageReceived, Pong, encode},
     },
 };
@@ -188,7 +188,7 @@ impl Session {
                     Ok(ClientFrame::Cancel) => Effect::Cancel,
                     Ok(ClientFrame::Ping | ClientFrame::Message(_)) => Effect::Send(encode(&Pong {}, at)),
                     Err(bad) => {
-                        let failed = Failed::new("invalid_request", bad.detail, false, bad.client_message_id);
+                        let failed = Failed::detailed(ErrorCode::InvalidRequest, bad.detail, bad.client_message_id);
                         Effect::Send(encode(&failed, at))
                     }
                 });
@@ -286,7 +286,7 @@ impl Session {
         if let Some(name) = &name {
             self.names.remove(name.as_str());
         }
-        let (code, message, retryable) = match outcome {
+        let code = match outcome {
             Ok(Created { resource: message, replayed }) => {
                 if !replayed && self.acknowledged.remove(&message.seq) {
                     return;
@@ -301,19 +301,17 @@ impl Session {
                 return;
             }
             Err(Error::ChatNotFound) => return effects.push(Effect::Close(Close::ChatDeleted)),
-            Err(Error::ChatClosed) => {
-                ("chat_closed", "This chat is closed; it takes no messages until it is made active again.", false)
-            }
+            Err(Error::ChatClosed) => ErrorCode::ChatClosed,
             Err(Error::Unavailable(cause)) => {
                 tracing::warn!(%cause, "a message could not be stored");
-                ("unavailable", "The message was not stored; try again later.", true)
+                ErrorCode::Unavailable
             }
             Err(error) => {
                 tracing::error!(%error, "a message could not be stored");
-                ("internal", "The server failed to store the message.", true)
+                ErrorCode::Internal
             }
         };
-        effects.push(Effect::Send(encode(&Failed::new(code, message, retryable, name), at)));
+        effects.push(Effect::Send(encode(&Failed::new(code, name), at)));
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {

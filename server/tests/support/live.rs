@@ -8,7 +8,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest as _, http::HeaderValue},
 };
 
-use super::{Client, KEY, TestServer};
+use super::{Client, KEY, TestServer, objections};
 
 /// Longer than anything takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,12 +73,14 @@ impl Live {
         self.send(&json!({ "content": content, "client_message_id": name })).await;
     }
 
-    /// The next event.
+    /// The next event, which must be as `asyncapi.json` describes it.
     pub(crate) async fn next(&mut self) -> Value {
-        match self.message().await {
-            Message::Text(text) => serde_json::from_str(&text).unwrap(),
-            other => panic!("{other:?} is no event"),
-        }
+        let message = self.message().await;
+        let Message::Text(text) = &message else { panic!("{message:?} is no event") };
+        let event: Value = serde_json::from_str(text).unwrap();
+        let objections = objections(event["event_type"].as_str().unwrap(), &event);
+        assert_eq!(objections, Vec::<String>::new(), "{event}");
+        event
     }
 
     /// The next event, or the code that the server closes with.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
+use super::{ErrorCode, kind::Kind};
 use crate::{
     api::{
         messages::Message,
@@ -28,7 +29,7 @@ type Seq = Integer<1>;
 /// All that an answer says; nothing, if it ended before it began.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub(crate) struct Spoken(String);
+pub(crate) struct Spoken(pub(crate) String);
 
 describe!(Spoken, text_schema(0, Content::MAX_CHARS), |json| text(&json).map(Self), |value| {
     Some(value.0.as_str().into())
@@ -56,8 +57,8 @@ pub(crate) fn encode<E: Event>(event: &E, at: DateTime<Utc>) -> Utf8Bytes {
 
 macro_rules! events {
     ($($(#[$about:meta])* $name:literal $event:ident { $($(#[$note:meta])* $member:ident: $type:ty,)* })+) => {
-        $($(#[$about])*
-        #[derive(Debug, Serialize, Object)]
+        $(#[derive(Debug, Serialize, Object)]
+        $(#[$about])*
         pub(crate) struct $event {
             $($(#[$note])* pub(crate) $member: $type,)*
         }
@@ -65,11 +66,17 @@ macro_rules! events {
         impl Event for $event {
             const TYPE: &'static str = $name;
         })+
+
+        /// All kinds of events, for the document.
+        pub(crate) const KINDS: &[Kind] = &[$(Kind::of_event::<$event>()),+];
     };
 }
 
 events! {
     /// The first event of every connection.
+    ///
+    /// Says who is connected to what, and where the messages that follow begin: after `after_seq` if `resumed`, else after
+    /// `last_seq`.
     "connection_established" ConnectionEstablished {
         /// Who is connected.
         user_id: UserId,
@@ -85,12 +92,17 @@ events! {
     }
 
     /// The connection made its user.
+    ///
+    /// Follows `connection_established` when the tenant had no such user before.
     "user_created" UserCreated {
         /// The new user.
         user_id: UserId,
     }
 
-    /// This connection's own message is stored. Sent after the commit.
+    /// This connection's own message is stored.
+    ///
+    /// Sent after the commit, in the order of `seq` with everything else. The same `client_message_id` again is answered
+    /// by the first one's acknowledgement, whose `seq` is an old one.
     "message_received" MessageReceived {
         /// The message's id.
         message_id: Uuid,
@@ -107,6 +119,8 @@ events! {
     }
 
     /// A message that somebody else sent, or one of a replay.
+    ///
+    /// It is the message that `list_messages` shows. When its id is that of an answer that streams, the stream is over.
     "message_created" MessageCreated {
         /// The message.
         message: Message,
@@ -115,6 +129,8 @@ events! {
     }
 
     /// The assistant begins to answer.
+    ///
+    /// Who joins while an answer streams gets this, too, and then all that was said so far as one token.
     "message_stream_started" MessageStreamStarted {
         /// The id that the answer will be stored under.
         message_id: Uuid,
@@ -122,7 +138,9 @@ events! {
         chat_id: Uuid,
     }
 
-    /// The next piece of an answer. Who joins in the middle gets all so far as one.
+    /// The next piece of an answer.
+    ///
+    /// To be shown at once. What is stored in the end is the `content` of `message_stream_ended`.
     "message_stream_token" MessageStreamToken {
         /// The answer's id.
         message_id: Uuid,
@@ -135,6 +153,8 @@ events! {
     }
 
     /// The answer is over, and stored unless it is empty.
+    ///
+    /// It takes its place in the order of `seq` like a `message_created`, and no such event follows for it.
     "message_stream_ended" MessageStreamEnded {
         /// The answer's id.
         message_id: Uuid,
@@ -149,6 +169,8 @@ events! {
     }
 
     /// Somebody else is typing.
+    ///
+    /// Of the moment: not stored, not replayed. A client forgets it after a few seconds.
     "user_typing" UserTyping {
         /// Who.
         user_id: UserId,
@@ -157,13 +179,18 @@ events! {
     }
 
     /// The answer to a `ping`.
+    ///
+    /// The answer to a WebSocket ping is a WebSocket pong, of which most clients see nothing.
     "pong" Pong {}
 
-    /// Something that the client asked for did not happen. The connection stays open.
+    /// Something that the client asked for did not happen.
+    ///
+    /// The connection stays open. Decide by `code`, and treat one that is not known by `retryable`.
+    #[oai(rename = "Error")]
     "error" Failed {
         /// What went wrong, as a stable word. New words may be added.
         code: Text<64>,
-        /// What went wrong, in a sentence.
+        /// What went wrong, in a sentence for people.
         message: Text<1024>,
         /// Whether the same again may succeed.
         retryable: bool,
@@ -198,14 +225,23 @@ impl MessageStreamToken {
 }
 
 impl Failed {
-    pub(crate) fn new(
-        code: &'static str,
+    /// With the code's own sentence.
+    pub(crate) fn new(code: ErrorCode, client_message_id: Option<ClientMessageId>) -> Self {
+        Self::detailed(code, code.sentence(), client_message_id)
+    }
+
+    /// With a more exact sentence.
+    pub(crate) fn detailed(
+        code: ErrorCode,
         message: impl Into<Cow<'static, str>>,
-        retryable: bool,
         client_message_id: Option<ClientMessageId>,
     ) -> Self {
-        let (code, message) = (Text::cut(code), Text::cut(message));
-        Self { code, message, retryable, client_message_id: Nullable(client_message_id) }
+        Self {
+            code: Text::cut(code.as_str()),
+            message: Text::cut(message),
+            retryable: code.is_retryable(),
+            client_message_id: Nullable(client_message_id),
+        }
     }
 }
 

@@ -6,6 +6,10 @@ use poem_openapi::Object;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::{
+    event::{Event as _, MessageReceived, Pong},
+    kind::Kind,
+};
 use crate::{
     chat::{ClientMessageId, Content, Metadata, Violation},
     http::{
@@ -13,6 +17,14 @@ use crate::{
         field_error::FieldError,
     },
 };
+
+/// One kind of frame.
+pub(crate) trait Frame: FromMembers {
+    /// Its `type`.
+    const TYPE: &'static str;
+    /// The event that answers it, if all goes well.
+    const ANSWER: Option<&'static str> = None;
+}
 
 /// A client's frame, checked.
 #[derive(Debug)]
@@ -24,6 +36,8 @@ pub(crate) enum ClientFrame {
 }
 
 /// Says something.
+///
+/// Answered by `message_received` once it is stored, or by `error`. Everybody else in the chat gets `message_created`.
 #[derive(Debug, Object)]
 pub(crate) struct ClientMessage {
     /// What is said: 1–32,768 characters.
@@ -45,16 +59,16 @@ pub(crate) struct BadFrame {
 
 impl ClientFrame {
     /// The words of `type`.
-    pub(crate) const TYPES: [&'static str; 4] = ["message", "typing", "cancel", "ping"];
+    const TYPES: [&'static str; 4] = [ClientMessage::TYPE, Typing::TYPE, Cancel::TYPE, Ping::TYPE];
 
     /// Reads a frame.
     pub(crate) fn read(frame: &str) -> Result<Self, BadFrame> {
         let hint: Hint<'_> = serde_json::from_str(frame).unwrap_or_default();
         let read = match hint.r#type.as_deref() {
-            None | Some("message") => parse(frame.as_bytes()).map(Self::Message),
-            Some("typing") => parse::<Bare>(frame.as_bytes()).map(|_| Self::Typing),
-            Some("cancel") => parse::<Bare>(frame.as_bytes()).map(|_| Self::Cancel),
-            Some("ping") => parse::<Bare>(frame.as_bytes()).map(|_| Self::Ping),
+            None | Some(ClientMessage::TYPE) => parse(frame.as_bytes()).map(Self::Message),
+            Some(Typing::TYPE) => parse::<Typing>(frame.as_bytes()).map(|_| Self::Typing),
+            Some(Cancel::TYPE) => parse::<Cancel>(frame.as_bytes()).map(|_| Self::Cancel),
+            Some(Ping::TYPE) => parse::<Ping>(frame.as_bytes()).map(|_| Self::Ping),
             Some(_) => Err(vec![FieldError::new("/type", format!("must be one of {}", Self::TYPES.join(", ")))]),
         };
         read.map_err(|errors| BadFrame {
@@ -93,15 +107,56 @@ impl FromMembers for ClientMessage {
     }
 }
 
-/// A frame of nothing but its type.
-#[derive(Debug, Object)]
-struct Bare {}
-
-impl FromMembers for Bare {
-    fn from_members(members: &mut Members<'_>) -> Option<Self> {
-        members.optional::<Word>("type").map(|_| Self {})
-    }
+impl Frame for ClientMessage {
+    const TYPE: &'static str = "message";
+    const ANSWER: Option<&'static str> = Some(MessageReceived::TYPE);
 }
+
+/// Frames of nothing but their type.
+macro_rules! bare {
+    ($($(#[$about:meta])* $name:literal $frame:ident, $answer:expr;)+) => {
+        $(#[derive(Debug, Object)]
+        $(#[$about])*
+        pub(crate) struct $frame {}
+
+        impl FromMembers for $frame {
+            fn from_members(members: &mut Members<'_>) -> Option<Self> {
+                members.optional::<Word>("type").map(|_| Self {})
+            }
+        }
+
+        impl Frame for $frame {
+            const TYPE: &'static str = $name;
+            const ANSWER: Option<&'static str> = $answer;
+        })+
+    };
+}
+
+bare! {
+    /// Says that the user is typing.
+    ///
+    /// Every other connection of the chat gets `user_typing`. To be sent every few seconds while it goes on.
+    "typing" Typing, None;
+
+    /// Stops the answer that streams in the chat.
+    ///
+    /// What has come of it is stored: `message_stream_ended` with the `finish_reason` `cancelled` follows. Nothing happens
+    /// when no answer streams.
+    "cancel" Cancel, None;
+
+    /// Asks for a `pong`.
+    ///
+    /// For clients that cannot send WebSocket pings, as in a browser. Whatever a client sends shows that it is there.
+    "ping" Ping, Some(Pong::TYPE);
+}
+
+/// All kinds of frames, for the document.
+pub(crate) const KINDS: &[Kind] = &[
+    Kind::of_frame::<ClientMessage>(),
+    Kind::of_frame::<Typing>(),
+    Kind::of_frame::<Cancel>(),
+    Kind::of_frame::<Ping>(),
+];
 
 /// All that is wrong, in a sentence that fits a frame.
 fn sentence(errors: &[FieldError]) -> String {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# openapi.json against the handlers, three validators and, by Schemathesis, a live server.
+# openapi.json and asyncapi.json against the code and their validators; the first also, by Schemathesis, a live server.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -8,8 +8,12 @@ need_curl
 need_python_tools
 need_npm_tools
 
-step "openapi.json is up to date"
+step "openapi.json and asyncapi.json are up to date"
 cargo run -q -p parlor-server -- openapi --check
+cargo run -q -p parlor-server -- asyncapi --check
+
+step "AsyncAPI's own parser"
+node scripts/check_asyncapi.mjs asyncapi.json
 
 step "openapi-spec-validator"
 "$python_bin/openapi-spec-validator" openapi.json

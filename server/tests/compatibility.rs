@@ -1,9 +1,10 @@
 //! The sentences of `docs/COMPATIBILITY.md` that no other test checks.
 
-use std::{collections::BTreeSet, fs, io::ErrorKind, net::TcpListener, sync::Arc};
+use std::{collections::BTreeSet, fs, io::ErrorKind, net::TcpListener, sync::Arc, time};
 
 use chrono::Duration;
 use parlor_server::{
+    assistant::Provider,
     chat::{ClientMessageId, Content, Idempotency, IdempotencyKey, Metadata, Title, UserId, Window},
     config::Limits,
 };
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{Answer, Client, KEY, ManualClock, Page, TestDatabase, TestServer, raw, requests};
+use crate::support::{Answer, Client, KEY, Live, ManualClock, Page, TestDatabase, TestServer, raw, requests};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/COMPATIBILITY.md");
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
@@ -850,6 +851,34 @@ async fn delete_succeeds_on_every_chat_with_and_without_force() {
             assert_eq!(client.delete_chat(&id, force, 200).await.json()["success"], true);
             assert_eq!(client.delete_chat(&id, force, 404).await.problem(), "chat_not_found");
         }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_of_the_family_talks_over_a_websocket() {
+    let database = TestDatabase::create().await;
+    let echo = Provider::Echo { pause: time::Duration::ZERO };
+    let server = TestServer::start_as(database.url(), |config| config.assistant = echo).await;
+    let id = server.client().new_chat(USER).await;
+    let query = format!("/ws/chat?api_key={KEY}&user_id=somebody&chat_id={id}");
+    let headers = [("X-API-Key", KEY), ("X-User-ID", "somebody"), ("X-Chat-ID", &id)];
+    for (path, headers, is_new) in [(query.as_str(), &[][..], true), ("/ws/chat", &headers[..], false)] {
+        let mut live = Live::ask(server.address, path, headers).await.unwrap();
+        let established = live.event("connection_established").await;
+        assert_eq!((&established["user_id"], &established["chat_id"]), (&json!("somebody"), &json!(id)));
+        if is_new {
+            assert_eq!(live.event("user_created").await["user_id"], "somebody");
+        }
+        live.send(&json!({ "content": "hello", "metadata": {} })).await;
+        assert_eq!(live.event("message_received").await["chat_id"], json!(id));
+        let answer = live.event("message_stream_started").await["message_id"].clone();
+        assert_eq!(live.event("message_stream_token").await["token"], "hello");
+        let ended = live.event("message_stream_ended").await;
+        assert_eq!((&ended["message_id"], &ended["content"]), (&answer, &json!("hello")));
+        live.send(&json!({ "content": 7 })).await;
+        assert!(live.event("error").await["message"].is_string());
+        live.close().await;
     }
     server.stop().await;
 }

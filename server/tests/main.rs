@@ -29,6 +29,7 @@ mod operations;
 mod outage;
 mod parameters;
 mod problems;
+mod protocol;
 mod recovery;
 mod released;
 mod sdk;

@@ -124,13 +124,16 @@ impl Live {
 
     /// The next message that is no ping.
     async fn message(&mut self) -> Message {
-        loop {
-            let message = timeout(PATIENCE, self.stream.next()).await.expect("something comes");
-            match message.expect("the connection is open").unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+        // Around the loop: the server's pings would renew the patience for ever.
+        let message = async {
+            loop {
+                match self.stream.next().await.expect("the connection is open").unwrap() {
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    message => return message,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, message).await.expect("something comes")
     }
 }
 

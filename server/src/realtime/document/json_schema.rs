@@ -21,7 +21,9 @@ pub(super) fn json_schema(openapi: &Value) -> Value {
             "minimum" | "maximum" if is_integer => whole(value),
             "items" | "additionalProperties" | "not" => json_schema(value),
             "properties" => each(value),
-            "allOf" | "anyOf" | "oneOf" => value.as_array().into_iter().flatten().map(json_schema).collect(),
+            "allOf" | "anyOf" | "oneOf" => {
+                value.as_array().into_iter().flatten().filter(says_more).map(json_schema).collect()
+            }
             _ => value.clone(),
         };
         schema.insert(keyword.clone(), value);
@@ -35,6 +37,11 @@ pub(super) fn json_schema(openapi: &Value) -> Value {
         }
     }
     if members.get("nullable") == Some(&true.into()) { or_null(schema) } else { schema.into() }
+}
+
+/// Beside a reference poem-openapi says a member's description twice, the second time as a schema.
+fn says_more(part: &&Value) -> bool {
+    part.as_object().is_none_or(|part| part.keys().any(|keyword| keyword != "description"))
 }
 
 /// The same for every schema of a map.
@@ -107,6 +114,7 @@ mod tests {
             (json!({ "additionalProperties": before }), json!({ "additionalProperties": after })),
             (json!({ "properties": { "nullable": before } }), json!({ "properties": { "nullable": after } })),
             (json!({ "oneOf": [before] }), json!({ "oneOf": [after] })),
+            (json!({ "allOf": [before, { "description": "d" }] }), json!({ "allOf": [after] })),
             (json!({ "example": before }), json!({ "examples": [before] })),
         ] {
             assert_eq!(json_schema(&before), after);

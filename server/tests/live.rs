@@ -242,7 +242,7 @@ async fn frames_that_break_the_protocol_end_the_connection_with_their_code() {
 
     let mut live = connect().await;
     for piece in 0..3 {
-        write(&mut live, &frame(false, if piece == 0 { 1 } else { 0 }, &[b'x'; 30_000])).await;
+        write(&mut live, &frame(false, u8::from(piece == 0), &vec![b'x'; 30_000])).await;
     }
     assert_eq!(live.closed().await, 1009, "fragments count together");
 
@@ -260,7 +260,7 @@ fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     match u16::try_from(payload.len()).unwrap() {
         short @ 0..126 => bytes.push(0x80 | u8::try_from(short).unwrap()),
         long => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7e);
             bytes.extend(long.to_be_bytes());
         }
     }

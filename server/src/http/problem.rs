@@ -133,7 +133,7 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Errors,
     /// What would have been right, as the answer's header says it.
-    header: Option<(HeaderName, String)>,
+    header: Option<Box<(HeaderName, String)>>,
     /// For the log only.
     cause: Option<Cause>,
 }
@@ -162,7 +162,7 @@ impl Problem {
 
     /// The same with a header that says what would have been right.
     pub(crate) fn with_header(self, name: HeaderName, value: impl Into<String>) -> Self {
-        Self { header: Some((name, value.into())), ..self }
+        Self { header: Some(Box::new((name, value.into()))), ..self }
     }
 
     pub(crate) fn because(code: Code, cause: Cause) -> Self {
@@ -262,7 +262,7 @@ pub(crate) fn render(mut response: Response, request_id: &RequestId) -> Response
         }
         _ => {}
     }
-    if let Some((name, value)) = problem.header
+    if let Some((name, value)) = problem.header.map(|header| *header)
         && let Ok(value) = HeaderValue::try_from(value)
     {
         headers.insert(name, value);

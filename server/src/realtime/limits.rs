@@ -33,7 +33,7 @@ impl Default for RealtimeLimits {
             connections: 100_000,
             outbox_bytes: 1024 * 1024,
             ping: Duration::from_secs(25),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             write: Duration::from_secs(10),
             in_flight: 32,
             burst: 200,

@@ -22,7 +22,7 @@ pub(super) fn json_schema(openapi: &Value) -> Value {
             "items" | "additionalProperties" | "not" => json_schema(value),
             "properties" => each(value),
             "allOf" | "anyOf" | "oneOf" => {
-                value.as_array().into_iter().flatten().filter(says_more).map(json_schema).collect()
+                value.as_array().into_iter().flatten().filter(|part| says_more(part)).map(json_schema).collect()
             }
             _ => value.clone(),
         };
@@ -40,7 +40,7 @@ pub(super) fn json_schema(openapi: &Value) -> Value {
 }
 
 /// Beside a reference poem-openapi says a member's description twice, the second time as a schema.
-fn says_more(part: &&Value) -> bool {
+fn says_more(part: &Value) -> bool {
     part.as_object().is_none_or(|part| part.keys().any(|keyword| keyword != "description"))
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn document() -> Value {
 }
 
 fn description() -> String {
-    let mut text = format!(
+    let text = format!(
         "Live messaging in Parlor's chats. Making them, and everything else, is in `openapi.json`.\n\n\
          A connection is one user's, to one chat. The client sends text frames, each a JSON object of at most {} KiB. The \
          server sends events, each a text frame with one JSON object: `event_type`, `timestamp` and the members of its \
@@ -68,11 +68,11 @@ fn description() -> String {
          | code | why | connect again |\n|---|---|---|\n",
         MAX_MESSAGE / 1024
     );
-    for close in Close::ALL {
+    let rows = Close::ALL.iter().map(|close| {
         let reconnect = if close.reconnect() { "yes" } else { "no" };
-        text += &format!("| {} | {} | {reconnect} |\n", close.code(), close.reason());
-    }
-    text
+        format!("| {} | {} | {reconnect} |\n", close.code(), close.reason())
+    });
+    text + &rows.collect::<String>()
 }
 
 fn server(protocol: &str, description: &str) -> Value {

@@ -39,6 +39,7 @@ pub(crate) enum ClientFrame {
 ///
 /// Answered by `message_received` once it is stored, or by `error`. Everybody else in the chat gets `message_created`.
 #[derive(Debug, Object)]
+#[expect(clippy::struct_field_names, reason = "members are named as REST names them")]
 pub(crate) struct ClientMessage {
     /// What is said: 1–32,768 characters.
     pub(crate) content: Content,

@@ -9,7 +9,7 @@ use crate::{chat::Content, error::Cause, realtime::inbox::Delivery};
 const ME: ConnectionId = ConnectionId(7);
 const BOUNDS: Bounds = Bounds {
     ping: Duration::from_secs(25),
-    idle: Duration::from_secs(60),
+    idle: Duration::from_mins(1),
     in_flight: 2,
     burst: 3,
     refill: Duration::from_secs(1),

@@ -369,6 +369,9 @@ async fn stopping_sends_what_waits_and_says_that_another_server_may_be_there() {
     let (_database, server, client) = start().await;
     let chat = client.new_chat("ann").await;
     let mut ann = Live::connect(&server, &chat, "ann").await;
+    // What waits for a connection that still replays is left to its next one.
+    client.send_message(&chat, &json!({ "content": "first words" }), 201).await;
+    ann.event("message_created").await;
     client.send_message(&chat, &json!({ "content": "last words" }), 201).await;
     server.begin_shutdown();
     ann.event("message_created").await;

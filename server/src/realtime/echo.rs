@@ -39,7 +39,7 @@ async fn repeat(mut stream: WebSocketStream<Upgraded>) {
             Ok(_) => Ok(()),
             Err(error) => {
                 if let End::Close(close) = End::of(&error) {
-                    end::close(stream, close).await;
+                    end::close(&mut stream, close).await;
                 }
                 return;
             }

@@ -37,7 +37,7 @@ impl End {
 }
 
 /// Says why, and waits a little for the peer to agree, so that what was sent before is not cut off by a reset.
-pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WebSocketStream<S>, close: Close) {
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>, close: Close) {
     _ = timeout(PATIENCE, async {
         if stream.close(Some(close.frame())).await.is_ok() {
             while let Some(Ok(_)) = stream.next().await {}

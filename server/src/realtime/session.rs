@@ -104,6 +104,10 @@ pub(crate) struct Session {
     in_flight: usize,
     /// The names of the messages in flight.
     names: HashSet<String>,
+    /// How many of them have none.
+    nameless: usize,
+    /// Whether the replay has come to a message that may be one of those.
+    waiting: bool,
     /// Own messages that were acknowledged before their way was over.
     acknowledged: HashSet<i64>,
     /// The acknowledgements of own messages whose way was over before their turn came.
@@ -125,6 +129,8 @@ impl Session {
             delivered,
             in_flight: 0,
             names: HashSet::new(),
+            nameless: 0,
+            waiting: false,
             acknowledged: HashSet::new(),
             stored: HashMap::new(),
             heard: now,
@@ -162,6 +168,10 @@ impl Session {
             Input::Binary => effects.push(Effect::Close(Close::UnsupportedData)),
             Input::Page(Ok((messages, more))) => {
                 for message in messages {
+                    if self.may_be_own(&message) {
+                        self.waiting = true;
+                        return;
+                    }
                     self.replay(message, at, effects);
                 }
                 effects.push(if more { Effect::Read(self.delivered) } else { Effect::Join(self.delivered) });
@@ -198,7 +208,10 @@ impl Session {
 
     fn store(&mut self, message: ClientMessage, effects: &mut Vec<Effect>) {
         self.in_flight += 1;
-        self.names.extend(message.client_message_id.as_ref().map(|name| name.as_str().to_owned()));
+        match &message.client_message_id {
+            Some(name) => _ = self.names.insert(name.as_str().to_owned()),
+            None => self.nameless += 1,
+        }
         effects.push(Effect::Store(Box::new(NewMessage {
             role: Role::User,
             sender_id: Some(self.user.clone()),
@@ -221,6 +234,16 @@ impl Session {
             effects.push(Effect::Close(Close::RateLimited));
         }
         within
+    }
+
+    /// Whether this is perhaps a message of this connection, whose place only the writer can tell.
+    fn may_be_own(&self, message: &Message) -> bool {
+        self.nameless > 0
+            && message.client_message_id.is_none()
+            && message.role == Role::User
+            && message.sender_id.as_ref() == Some(&self.user)
+            && message.seq > self.delivered
+            && !self.stored.contains_key(&message.seq)
     }
 
     /// A message read from SQL.
@@ -283,8 +306,12 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         self.in_flight -= 1;
-        if let Some(name) = &name {
-            self.names.remove(name.as_str());
+        match &name {
+            Some(name) => _ = self.names.remove(name.as_str()),
+            None => self.nameless -= 1,
+        }
+        if std::mem::take(&mut self.waiting) {
+            effects.push(Effect::Read(self.delivered));
         }
         let code = match outcome {
             Ok(Created { resource: message, replayed }) => {

@@ -180,10 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .boxed()
     }
 
-    async fn end(self, close: Close) {
+    async fn end(&mut self, close: Close) {
         tracing::debug!(chat = %self.membership.chat, code = close.code(), "closing a connection");
         self.realtime.metrics.closed(close.code());
-        end::close(self.stream, close).await;
+        end::close(&mut self.stream, close).await;
     }
 }
 

@@ -166,20 +166,21 @@ fn an_own_message_is_acknowledged_once_in_whatever_order_its_news_arrive() {
     let named = Input::Page(Ok((vec![message(6, Some("p"))], false)));
     assert_eq!(play.tell(named), ["received 6", "join 6"]);
     assert!(play.stored(Some("p"), 6, false).is_empty());
-    // Without a name it is shown, and acknowledged when the writer tells.
+    // Without a name a replay cannot tell whose it is, and waits for the writer.
     play.text(r#"{"content":"x"}"#);
-    assert_eq!(play.tell(page(7..=7, false)), ["created 7", "join 7"]);
-    assert_eq!(play.stored(None, 7, false), ["received 7"]);
+    assert!(play.tell(page(7..=8, false)).is_empty());
+    assert_eq!(play.stored(None, 8, false), ["read 6"]);
+    assert_eq!(play.tell(page(7..=8, false)), ["created 7", "received 8", "join 8"]);
     // A repetition gets the place of the first at once, unless others come before it.
     play.say("m");
     assert_eq!(play.stored(Some("m"), 1, true), ["received 1"]);
     play.say("q");
-    assert!(play.stored(Some("q"), 9, true).is_empty());
-    assert_eq!(play.tell(page(8..=9, false)), ["created 8", "received 9", "join 9"]);
+    assert!(play.stored(Some("q"), 10, true).is_empty());
+    assert_eq!(play.tell(page(9..=10, false)), ["created 9", "received 10", "join 10"]);
     play.tell(Input::Joined);
     play.say("r");
-    assert!(play.stored(Some("r"), 10, true).is_empty());
-    assert_eq!(play.tell(item(10, Some(ConnectionId(8)))), ["received 10"], "sent over another connection");
+    assert!(play.stored(Some("r"), 11, true).is_empty());
+    assert_eq!(play.tell(item(11, Some(ConnectionId(8)))), ["received 11"], "sent over another connection");
 }
 
 #[test]

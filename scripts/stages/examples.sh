@@ -114,3 +114,29 @@ diff <(operations) <(LC_ALL=C comm -13 "$temp/before" "$temp/after" | cut -d ' '
     failed "does not use every operation ('<'), as README.md says it does"
 refused_with_wrong_key "${support_inbox[@]}"
 refused_without_key "${support_inbox[@]}"
+
+# Two terminals, one after the other: the second sees what was said in the first. What they read stays open until what is
+# to be seen was seen.
+live_chat=(cargo run -q -p parlor-examples --example live_chat --)
+talk() { # INPUT LINE COMMAND...: types INPUT, waits for LINE, and ends the program.
+    local input=$1 line=$2
+    shift 2
+    mkfifo "$temp/keys"
+    PARLOR_API_KEY=$server_key "$@" <"$temp/keys" >"$temp/out" 2>"$temp/err" &
+    local program=$!
+    ends_with_stage "$program"
+    exec 9>"$temp/keys"
+    if [[ -n $input ]]; then echo "$input" >&9; fi
+    wait_until 60 grep -q -- "$line" "$temp/out" || failed "does not show '$line'"
+    echo /quit >&9
+    exec 9>&-
+    wait "$program" || failed "ends with an error"
+    rm "$temp/keys"
+    cat "$temp/out"
+}
+step live_chat
+talk "good morning" "(stored as 1)" "${live_chat[@]}" ada
+chat=$(sed -n 's/^chat //p' "$temp/out")
+talk "" "good morning" "${live_chat[@]}" grace "$chat"
+refused_with_wrong_key "${live_chat[@]}" ada </dev/null
+refused_without_key "${live_chat[@]}" ada </dev/null

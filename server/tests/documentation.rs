@@ -41,6 +41,9 @@ fn everything_that_a_page_shows_in_a_block_is_tried() {
             let (tried_by, by_these_words) = match (page.name.as_str(), language) {
                 ("README.md", "rust") => ("examples/lib.rs", r#"include_str!("../README.md")"#),
                 ("README.md", "sh" | "toml") => ("scripts/stages/docs.sh", "blocks README.md "),
+                ("docs/PROTOCOL.md", "text") => {
+                    ("server/tests/protocol.rs", "the_session_is_as_the_document_describes_it")
+                }
                 ("docs/OPERATIONS.md", "sh") => ("server/tests/operations.rs", "page().blocks()"),
                 ("examples/generate/README.md", "sh") => ("scripts/stages/clients.sh", "examples/generate/README.md"),
                 (page, language) => panic!("nothing tries what {page} shows in {language:?}:\n{}", block.text),
@@ -126,7 +129,8 @@ fn an_example_looks_for_the_server_where_the_pages_say() {
         for name in entries(&folder) {
             let path = format!("{folder}/{name}");
             if Page::root().join(&path).is_dir() {
-                if !["client", "node_modules"].contains(&name.as_str()) {
+                // A page is served by the server that it looks for, and has no key.
+                if !["client", "node_modules", "web"].contains(&name.as_str()) {
                     folders.push(path);
                 }
                 continue;

@@ -47,6 +47,7 @@ async fn every_setting_is_a_flag_and_a_variable_and_the_flag_wins() {
         ("--allowed-origins", "https://example.org", "PARLOR_ALLOWED_ORIGINS", "example.org"),
         ("--assistant", "echo", "PARLOR_ASSISTANT", "somebody"),
         ("--assistant-history", "1", "PARLOR_ASSISTANT_HISTORY", "0"),
+        ("--demo", "1", "PARLOR_DEMO", "perhaps"),
         ("--log", "warn", "PARLOR_LOG", "parlor=loud"),
         ("--log-format", "json", "PARLOR_LOG_FORMAT", "xml"),
     ];
@@ -65,7 +66,11 @@ async fn every_setting_is_a_flag_and_a_variable_and_the_flag_wins() {
     }
     let mut flags = command();
     for (flag, right, variable, wrong) in settings {
-        flags.env(variable, wrong).args([flag, right]);
+        flags.env(variable, wrong).arg(flag);
+        // A switch: to be there says all.
+        if flag != "--demo" {
+            flags.arg(right);
+        }
     }
     let process = ServerProcess::spawn(&mut flags);
     Client::new(process.address).key(KEY).list_chats(&[], 200).await;
@@ -79,7 +84,7 @@ fn help_lists_the_commands() {
     let help = String::from_utf8(output.stdout).unwrap();
     let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
     let names: Vec<&str> = commands.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(names, ["serve", "openapi", "tenant", "key", "help"]);
+    assert_eq!(names, ["serve", "openapi", "asyncapi", "tenant", "key", "help"]);
     assert!(help.contains("Without a command it serves"));
 }
 
@@ -242,7 +247,9 @@ async fn the_endpoints_of_the_page_need_no_key_and_a_proxy_can_tell_them_from_th
         anybody.get(endpoint, 200).await;
     }
     let passed: Vec<String> = quoted(&page.paragraph("These need no key")).iter().map(ToString::to_string).collect();
-    let [api, open @ ..] = &passed[..] else { panic!("{passed:?}") };
+    let [api, live, open @ ..] = &passed[..] else { panic!("{passed:?}") };
+    let asyncapi = anybody.get("/asyncapi.json", 200).await.json();
+    assert!(asyncapi["channels"]["chat"]["address"].as_str().unwrap().starts_with(live), "{live} is where they talk");
     for path in open {
         anybody.get(path, 200).await;
     }

@@ -179,6 +179,22 @@ async fn a_restart_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_another_node_has_stored_comes_before_the_next_message_of_the_own_node() {
+    let database = TestDatabase::create().await;
+    let (here, there) = (TestServer::start(&database).await, TestServer::start(&database).await);
+    let chat = here.client().new_chat("ann").await;
+    let mut live = Live::connect(&here, &chat, "ann").await;
+    live.say("here", "m1").await;
+    assert_eq!(live.event("message_received").await["seq"], 1);
+    for _ in 0..120 {
+        there.client().send_message(&chat, &json!({ "content": "there" }), 201).await;
+    }
+    live.say("here again", "m2").await;
+    take(&mut live, 2, 121).await;
+    assert_eq!(live.event("message_received").await["seq"], 122);
+}
+
+#[tokio::test]
 async fn a_ticket_opens_one_connection_to_its_chat_for_its_user() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;

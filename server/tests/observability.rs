@@ -4,7 +4,7 @@ use std::fs::File;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer};
+use crate::support::{Client, KEY, Live, ServerProcess, TestDatabase, TestServer};
 
 #[tokio::test]
 async fn requests_are_counted_by_operation_and_status() {
@@ -60,12 +60,20 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     client.list_user_chats("a-private-user", &[], 200).await;
     let message = json!({ "content": "private words", "metadata": { "a": "private-value" } });
     client.send_message(chat["id"].as_str().unwrap(), &message, 201).await;
+    let ticket = ticket["ticket"].as_str().unwrap();
+    let by_key = format!("/ws/chat?api_key={KEY}&user_id=a-private-user&chat_id={}", chat["id"].as_str().unwrap());
+    for path in [by_key, format!("/ws/chat?ticket={ticket}")] {
+        let mut live = Live::ask(process.address, &path, &[]).await.unwrap();
+        live.send(&message).await;
+        while live.next().await["event_type"] != "message_received" {}
+        live.close().await;
+    }
     process.finish();
 
     let log = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
-    assert_eq!(answered.len(), 7, "{log}");
+    assert_eq!(answered.len(), 9, "{log}");
     assert_eq!(answered[0]["request_id"], "request-7");
     assert_eq!(answered[0]["tenant"], chat["tenant_id"]);
     assert_eq!(answered[0]["operation"], "create_chat");
@@ -74,7 +82,8 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     assert_eq!(answered[1]["operation"], "create_ticket");
     assert_eq!(answered[3]["status"], 401);
     assert!(answered[3].get("tenant").is_none());
-    let ticket = ticket["ticket"].as_str().unwrap();
+    assert_eq!((&answered[7]["operation"], &answered[7]["status"]), (&json!("connect_chat"), &json!(101)));
+    assert_eq!((&answered[8]["operation"], &answered[8]["tenant"]), (&json!("connect_chat"), &chat["tenant_id"]));
     let what_is_private = [KEY, ticket, "a-wrong-key-of-somebody", "a private title", "private words", "private-"];
     for secret in what_is_private {
         assert!(!log.contains(secret), "{secret:?} is in the log");

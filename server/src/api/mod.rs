@@ -1,4 +1,5 @@
-//! The REST interface: one file a noun, each with its schema types and its handlers. Together they are the document.
+//! The REST interface: one file a noun, each with its handlers and its schema types; of a large noun, the latter are in
+//! files below it. Together they are the document.
 
 mod chats;
 mod cursor;

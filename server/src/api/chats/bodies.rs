@@ -1,0 +1,287 @@
+//! What the operations on chats take and answer as JSON.
+
+use poem_openapi::{
+    Object,
+    types::{Example, ParseFromJSON},
+};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        cursor::Cursor,
+        paging::{Count, Items, Limit, default_limit},
+        values::{Nullable, Timestamp},
+    },
+    chat::{self, ChatPatch, Metadata, MetadataPatch, NewChat, Status, Title, UserId},
+    http::{
+        body::{FromMembers, Members},
+        bounded::Text,
+    },
+};
+
+/// What a chat is created from.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct CreateChatRequest {
+    /// The ID of the user creating the chat session. No control characters.
+    user_id: UserId,
+    /// Optional custom title for the chat, counted after trimming. If not provided, a title will be auto-generated.
+    #[oai(nullable)]
+    title: Option<Title>,
+    /// Optional metadata object to store additional information about the chat: any JSON, at most 16 KiB without white
+    /// space and 32 levels deep, with no member given twice and no number beyond a double. Comes back as it was sent,
+    /// every digit of a number included.
+    #[oai(nullable)]
+    metadata: Option<Metadata>,
+}
+
+impl FromMembers for CreateChatRequest {
+    fn from_members(members: &mut Members<'_>) -> Option<Self> {
+        let user_id = members.required("user_id");
+        let title = members.optional("title");
+        let metadata = members.optional("metadata");
+        Some(Self { user_id: user_id?, title: title?, metadata: metadata? })
+    }
+}
+
+impl From<CreateChatRequest> for NewChat {
+    fn from(request: CreateChatRequest) -> Self {
+        Self {
+            user_id: request.user_id,
+            title: request.title,
+            metadata: request.metadata.unwrap_or_else(Metadata::empty),
+        }
+    }
+}
+
+impl Example for CreateChatRequest {
+    fn example() -> Self {
+        example(json!({
+            "user_id": "user123",
+            "title": "Support Session",
+            "metadata": { "department": "technical", "priority": "high" },
+        }))
+    }
+}
+
+/// What is to change about a chat.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct UpdateChatRequest {
+    /// Another title, counted after trimming.
+    #[oai(nullable)]
+    title: Option<Title>,
+    /// A JSON merge patch (RFC 7396) of the metadata. What comes out has the bounds of any metadata.
+    #[oai(nullable)]
+    metadata: Option<MetadataPatch>,
+    /// Closes the chat, or opens it again.
+    #[oai(nullable)]
+    status: Option<Status>,
+}
+
+impl FromMembers for UpdateChatRequest {
+    fn from_members(members: &mut Members<'_>) -> Option<Self> {
+        let title = members.optional("title");
+        let metadata = members.optional("metadata");
+        let status = members.optional("status");
+        Some(Self { title: title?, metadata: metadata?, status: status? })
+    }
+}
+
+impl From<UpdateChatRequest> for ChatPatch {
+    fn from(request: UpdateChatRequest) -> Self {
+        Self { title: request.title, metadata: request.metadata, status: request.status }
+    }
+}
+
+impl Example for UpdateChatRequest {
+    fn example() -> Self {
+        example(json!({ "metadata": { "priority": null, "resolution": "answered" }, "status": "closed" }))
+    }
+}
+
+/// A chat session.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct Chat {
+    /// Unique identifier for the chat session. Version 7: a later chat has a greater one.
+    id: Uuid,
+    /// The ID of the user who owns this chat.
+    user_id: UserId,
+    /// The tenant identifier, determined by the API key.
+    tenant_id: Text<255>,
+    /// The title of the chat session.
+    title: Title,
+    config: ChatConfig,
+    /// Timestamp when the chat was created, UTC.
+    created_at: Timestamp,
+    /// Timestamp when the chat was last updated, UTC.
+    updated_at: Timestamp,
+    /// Timestamp of the last message in this chat, UTC; null for new chats.
+    last_message_at: Nullable<Timestamp>,
+}
+
+/// Configuration object containing metadata and other chat settings.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct ChatConfig {
+    /// What was given when the chat was created; empty when nothing was.
+    metadata: Metadata,
+}
+
+/// A chat session in a list.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct ChatSummary {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    chat: Chat,
+    /// How many messages it has.
+    message_count: Count,
+}
+
+/// A chat session with all that is known of it.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct ChatDetails {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    chat: Chat,
+    /// How many messages it has.
+    message_count: Count,
+    /// Whether it takes messages.
+    status: Status,
+}
+
+/// A page of a user's chats.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct ChatList {
+    /// The chats of the page.
+    pub(super) chats: Items<ChatSummary>,
+    /// How many chats the user has; null on a page that a cursor began.
+    pub(super) total: Nullable<Count>,
+    /// How many were skipped; null on a page that a cursor began.
+    pub(super) offset: Nullable<Count>,
+    /// How many were asked for at most.
+    pub(super) limit: Limit,
+    /// Whether the list goes on.
+    pub(super) has_more: bool,
+    /// Where it goes on; null at its end.
+    pub(super) next_cursor: Nullable<Cursor>,
+}
+
+/// A page of a tenant's chats.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct ChatPage {
+    /// The chats of the page.
+    pub(super) chats: Items<ChatDetails>,
+    /// Where the list goes on; null at its end.
+    pub(super) next_cursor: Nullable<Cursor>,
+    /// Whether the list goes on.
+    pub(super) has_more: bool,
+}
+
+/// A deletion in words.
+pub(super) const DELETED: &str = "The chat was deleted.";
+
+/// What was deleted.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(super) struct ChatDeleted {
+    /// Always true.
+    pub(super) success: bool,
+    /// The same in words.
+    pub(super) message: Text<255>,
+    /// Since when the chat is gone, UTC.
+    pub(super) deleted_at: Timestamp,
+}
+
+impl From<chat::Chat> for Chat {
+    fn from(chat: chat::Chat) -> Self {
+        Self {
+            id: chat.id,
+            user_id: chat.user_id,
+            tenant_id: Text::cut(chat.tenant_id.to_string()),
+            title: chat.title,
+            config: ChatConfig { metadata: chat.metadata },
+            created_at: Timestamp(chat.created_at),
+            updated_at: Timestamp(chat.updated_at),
+            last_message_at: Nullable(chat.last_message_at.map(Timestamp)),
+        }
+    }
+}
+
+impl From<chat::Chat> for ChatSummary {
+    fn from(chat: chat::Chat) -> Self {
+        Self { message_count: Count::nearest(chat.message_count), chat: chat.into() }
+    }
+}
+
+impl From<chat::Chat> for ChatDetails {
+    fn from(chat: chat::Chat) -> Self {
+        Self { message_count: Count::nearest(chat.message_count), status: chat.status, chat: chat.into() }
+    }
+}
+
+impl Example for Chat {
+    fn example() -> Self {
+        example(json!({
+            "id": "018d0c8e-5a40-7b7c-8c9d-0e1f2a3b4c5d",
+            "user_id": "user123",
+            "tenant_id": "018d0c8d-11f0-7d02-9a44-6c1f0b7e2d10",
+            "title": "Support Session",
+            "config": { "metadata": { "department": "technical", "priority": "high" } },
+            "created_at": "2024-01-15T10:30:00Z",
+            "updated_at": "2024-01-15T10:30:00Z",
+            "last_message_at": null,
+        }))
+    }
+}
+
+impl Example for ChatSummary {
+    fn example() -> Self {
+        Self { chat: Chat::example(), message_count: Count::nearest(0) }
+    }
+}
+
+impl Example for ChatDetails {
+    fn example() -> Self {
+        Self { chat: Chat::example(), message_count: Count::nearest(0), status: Status::Active }
+    }
+}
+
+impl Example for ChatList {
+    fn example() -> Self {
+        Self {
+            chats: Items::first(vec![ChatSummary::example()]),
+            total: Nullable(Some(Count::nearest(1))),
+            offset: Nullable(Some(Count::nearest(0))),
+            limit: default_limit(),
+            has_more: false,
+            next_cursor: Nullable(None),
+        }
+    }
+}
+
+impl Example for ChatPage {
+    fn example() -> Self {
+        Self { chats: Items::first(vec![ChatDetails::example()]), next_cursor: Nullable(None), has_more: false }
+    }
+}
+
+impl Example for ChatDeleted {
+    fn example() -> Self {
+        example(json!({
+            "success": true,
+            "message": DELETED,
+            "deleted_at": "2024-01-15T11:00:00Z",
+        }))
+    }
+}
+
+pub(in crate::api) fn example<T: ParseFromJSON>(json: serde_json::Value) -> T {
+    T::parse_from_json(Some(json)).unwrap_or_else(|error| panic!("an example breaks a rule: {}", error.into_message()))
+}

@@ -1,0 +1,131 @@
+//! What the operations on chats take in a query.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::registry::MetaSchema;
+
+use super::ListChats;
+use crate::{
+    api::{
+        cursor::List,
+        paging::{self, Paging},
+        values::Timestamp,
+    },
+    chat::{ChatFilter, Label, Metadata, Order, Status, UserId, Violation},
+    http::{
+        bounded::text_schema,
+        problem::Operation as _,
+        query::{FromParameter, FromQuery, Parameter, Parameters},
+    },
+};
+
+pub(in crate::api) struct ListUserChatsQuery(pub(super) Paging);
+
+impl FromQuery for ListUserChatsQuery {
+    const PARAMETERS: &'static [Parameter] =
+        &[paging::OFFSET, paging::LIMIT, paging::order(paging::newest_first), paging::CURSOR];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        Paging::with_offset(parameters, Order::Desc).map(Self)
+    }
+}
+
+pub(in crate::api) struct ListChatsQuery {
+    pub(super) filter: ChatFilter,
+    pub(super) paging: Paging,
+}
+
+/// Labels at most in one filter.
+const MAX_LABELS: usize = 10;
+
+impl FromQuery for ListChatsQuery {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter { name: "user_id", description: "Of this user.", schema: UserId::schema },
+        Parameter { name: "status", description: "In this state.", schema: Status::schema },
+        Parameter { name: "created_after", description: "Created later than this.", schema: Timestamp::schema },
+        Parameter { name: "created_before", description: "Created earlier than this.", schema: Timestamp::schema },
+        Parameter {
+            name: "metadata",
+            description: "With this member of the metadata, as `name:value`; may be repeated, all must hold. A number, \
+                          `true`, `false` and `null` are compared as their JSON; arrays and objects are not.",
+            schema: || paging::several(Label::schema(), MAX_LABELS),
+        },
+        paging::LIMIT,
+        paging::order(paging::newest_first),
+        paging::CURSOR,
+    ];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        let user_id = parameters.optional("user_id");
+        let status = parameters.optional("status");
+        let created_after = parameters.optional::<Timestamp>("created_after");
+        let created_before = parameters.optional::<Timestamp>("created_before");
+        let metadata = parameters.repeated("metadata", MAX_LABELS);
+        let paging = Paging::without_offset(parameters, Order::Desc);
+        let filter = ChatFilter {
+            user_id: user_id?,
+            status: status?,
+            created_after: created_after?.map(|moment| moment.0),
+            created_before: created_before?.map(|moment| moment.0),
+            metadata: metadata?,
+        };
+        Some(Self { filter, paging: paging? })
+    }
+}
+
+/// The list that a filter makes, for its cursors.
+pub(super) fn filter_list(filter: &ChatFilter) -> List {
+    let moment = |moment: Option<DateTime<Utc>>| moment.map_or_else(String::new, |moment| moment.to_rfc3339());
+    let list = List::of(ListChats::ID)
+        .with(filter.user_id.as_ref().map_or("", UserId::as_str))
+        .with(format!("{:?}", filter.status))
+        .with(moment(filter.created_after))
+        .with(moment(filter.created_before));
+    filter.metadata.iter().fold(list, |list, label| list.with(&label.name).with(&label.value))
+}
+
+impl FromParameter for Label {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[^:]*:".to_owned()),
+            example: Some("department:technical".into()),
+            ..text_schema(1, Metadata::MAX_BYTES)
+        }
+    }
+
+    fn from_parameter(text: &str) -> Result<Self, Violation> {
+        let (name, value) = text.split_once(':').ok_or_else(|| Violation::new("must be written as name:value"))?;
+        if text.chars().count() > Metadata::MAX_BYTES {
+            return Err(Violation::new(format!("must have at most {} characters", Metadata::MAX_BYTES)));
+        }
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+pub(in crate::api) struct DeleteChatQuery {
+    pub(super) force: bool,
+}
+
+impl FromQuery for DeleteChatQuery {
+    const PARAMETERS: &'static [Parameter] = &[Parameter {
+        name: "force",
+        description: "Whether open connections are closed rather than respected.",
+        schema: || MetaSchema { default: Some(false.into()), ..MetaSchema::new("boolean") },
+    }];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        struct Force(bool);
+
+        impl FromParameter for Force {
+            fn schema() -> MetaSchema {
+                MetaSchema::new("boolean")
+            }
+
+            fn from_parameter(text: &str) -> Result<Self, Violation> {
+                text.parse().map(Self).map_err(|_| Violation::new("must be one of true, false"))
+            }
+        }
+
+        let force = parameters.optional::<Force>("force")?;
+        Some(Self { force: force.is_some_and(|force| force.0) })
+    }
+}

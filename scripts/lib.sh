@@ -11,6 +11,7 @@ export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 temp=$(mktemp -d "${TMPDIR:-/tmp}/parlor-test.XXXXXX")
 pids=()
 logs=()
+cargo_options=()
 trap 'clean_up $?' EXIT
 trap 'exit 130' INT
 trap 'exit 129' HUP
@@ -84,13 +85,13 @@ throw_away_key() {
     od -An -N20 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# start_server OPTION...: builds Parlor, with these options for Cargo, and starts it on a free port with an empty SQLite
+# start_server: builds Parlor, with the options of `cargo_options`, and starts it on a free port with an empty SQLite
 # database. Sets `server_url` and `server_key`, whose tenant is `default`, and for commands beside the server `parlor` and
 # `database_url`.
 start_server() {
     local target_dir
-    step "build Parlor${*:+ ($*)}"
-    cargo build -p parlor-server "$@"
+    step "build Parlor${cargo_options[*]:+ (${cargo_options[*]})}"
+    cargo build -p parlor-server "${cargo_options[@]}"
     target_dir=$(cargo metadata --no-deps --format-version 1 |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 

@@ -11,7 +11,8 @@ cases=247
 
 need_curl
 need_python_tools
-start_server --features echo
+cargo_options=(--features echo)
+start_server
 
 step "kosoku"
 "$python_bin/kosoku" --mode fuzzingclient "${left_out[@]}" --parallelism 8 --outdir "$temp/report" \

@@ -104,8 +104,16 @@ impl Realtime {
             // A peer that goes away in between takes its place in the room with it.
             let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCHING, upgrade).await else { return };
             let stream = upgrade::stream(upgraded).await;
-            let socket =
-                Socket { stream, tenant: join.tenant, membership, session, realtime, _slot: slot, _open: open };
+            let socket = Socket {
+                stream,
+                tenant: join.tenant,
+                membership,
+                session,
+                last_seq: chat.message_count,
+                realtime,
+                _slot: slot,
+                _open: open,
+            };
             // A task of its own, which has no room for what the switch needed.
             socket.realtime.sockets.clone().spawn(Box::new(socket).run(greeting));
         });

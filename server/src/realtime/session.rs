@@ -149,9 +149,10 @@ impl Session {
         self.in_flight < self.bounds.in_flight
     }
 
-    /// Begins: asks for what was missed.
-    pub(crate) fn begin(&self) -> Effect {
-        Effect::Read(self.delivered)
+    /// Begins, in a chat whose last message is `last_seq`: asks for what was missed, or goes live at once, before
+    /// anything else happens.
+    pub(crate) fn begin(&self, last_seq: i64) -> Effect {
+        if self.delivered < last_seq { Effect::Read(self.delivered) } else { Effect::Join(self.delivered) }
     }
 
     /// Takes `input`, at `now`, which on the wall is `at`, and appends what is to be done.

@@ -41,6 +41,8 @@ pub(super) struct Socket<S> {
     pub(super) tenant: TenantId,
     pub(super) membership: Membership,
     pub(super) session: Session,
+    /// The chat's last message when the connection came.
+    pub(super) last_seq: i64,
     pub(super) realtime: Arc<Realtime>,
     /// What it takes away from other connections.
     pub(super) _slot: OwnedSemaphorePermit,
@@ -58,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     async fn serve(&mut self, greeting: Vec<Utf8Bytes>) -> End {
         let mut effects: Vec<Effect> = greeting.into_iter().map(Effect::Send).collect();
-        effects.push(self.session.begin());
+        effects.push(self.session.begin(self.last_seq));
         let mut sending: FuturesUnordered<BoxFuture<'static, Sent>> = FuturesUnordered::new();
         let mut reading: Option<BoxFuture<'static, Input>> = None;
         let mut closing = None;

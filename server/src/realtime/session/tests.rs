@@ -113,7 +113,8 @@ fn item(seq: i64, sender: Option<ConnectionId>) -> Input {
 #[test]
 fn a_replay_reads_on_until_there_is_no_more_and_joins() {
     let mut play = Play::replaying(3);
-    assert_eq!(word(play.session.begin()), "read 3");
+    assert_eq!(word(play.session.begin(6)), "read 3");
+    assert_eq!(word(play.session.begin(3)), "join 3", "nothing was missed");
     assert_eq!(play.tell(page(4..=5, true)), ["created 4", "created 5", "read 5"]);
     assert_eq!(play.tell(page(6..=6, false)), ["created 6", "join 6"]);
     assert_eq!(play.tell(Input::Behind), ["read 6"]);

@@ -1,8 +1,11 @@
-use std::{env, thread};
+use std::{env, sync::mpsc, thread, time::Duration};
 
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, FromQueryResult, Statement};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+/// How long a test waits for its database to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A database of one test's own: empty at first, gone at the end.
 pub(crate) struct TestDatabase {
@@ -66,7 +69,14 @@ impl Drop for TestDatabase {
             let cluster = cluster.clone();
             // The test's own runtime is busy dropping; another one waits for the database.
             let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            thread::spawn(move || runtime().block_on(run(&cluster, &drop))).join().ok();
+            let (dropped, wait) = mpsc::channel();
+            thread::spawn(move || {
+                runtime().block_on(run(&cluster, &drop));
+                dropped.send(()).ok();
+            });
+            // A connection that a server of the test was just opening keeps the database until that runtime is gone,
+            // which it is after this.
+            wait.recv_timeout(PATIENCE).ok();
         }
     }
 }

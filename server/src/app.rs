@@ -84,7 +84,8 @@ impl App {
             None
         };
         let at_once = limits.realtime.answers;
-        let answers = Answers::start(assistant, messages.clone(), hub.clone(), moments.clone(), at_once, prompted);
+        let answers =
+            Answers::start(assistant, chats.clone(), messages.clone(), hub.clone(), moments.clone(), at_once, prompted);
         let realtime = Arc::new(Realtime::new(Parts {
             hub,
             chats: chats.clone(),

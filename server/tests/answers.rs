@@ -42,7 +42,8 @@ impl Script {
 impl Answer for Script {
     fn answer(&self, conversation: Conversation) -> TokenStream {
         self.asked.lock().unwrap().push(conversation);
-        let answer = self.answers.lock().unwrap().pop().expect("an answer is written in the script");
+        let answer = self.answers.lock().unwrap().pop();
+        let answer = answer.expect("an answer is written in the script");
         stream::unfold(answer, |mut answer| async { Some((answer.recv().await?, answer)) }).boxed()
     }
 }
@@ -254,6 +255,63 @@ async fn stopping_stores_what_has_come_of_an_answer() {
 }
 
 #[tokio::test]
+async fn a_provider_that_panics_fails_one_answer() {
+    let script = Arc::new(Script::default());
+    let (_database, server, _client, chat) = start(&script).await;
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    // Nothing is written in the script.
+    ann.say("question", "m1").await;
+    ann.event("message_received").await;
+    assert_eq!(ann.event("error").await["code"], "assistant_failed");
+    let tokens = script.answer();
+    ann.say("question", "m2").await;
+    ann.event("message_received").await;
+    ann.event("message_stream_started").await;
+    tokens.send(token("Answer.")).unwrap();
+    drop(tokens);
+    assert_eq!(rest(&mut ann, String::new(), 0).await.1["seq"], 3);
+}
+
+#[tokio::test]
+async fn no_client_can_take_the_place_of_an_answer() {
+    let script = Arc::new(Script::default());
+    let (_database, server, client, chat) = start(&script).await;
+    let (first, second) = (script.answer(), script.answer());
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    ann.say("question", "m1").await;
+    ann.event("message_received").await;
+    let id = ann.event("message_stream_started").await["message_id"].clone();
+    ann.say("I was first", id.as_str().unwrap()).await;
+    ann.event("message_received").await;
+    first.send(token("Answer.")).unwrap();
+    drop(first);
+    let (_, ended) = rest(&mut ann, String::new(), 0).await;
+    assert_eq!((&ended["message_id"], &ended["seq"]), (&id, &json!(3)));
+    drop(second);
+    assert_eq!(client.list_messages(&chat, &[], 200).await.json()["messages"][2]["content"], "Answer.");
+}
+
+#[tokio::test]
+async fn what_waits_in_a_chat_that_is_closed_is_not_answered() {
+    let script = Arc::new(Script::default());
+    let (_database, server, client, chat) = start(&script).await;
+    let first = script.answer();
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    ann.say("one?", "m1").await;
+    ann.event("message_received").await;
+    ann.event("message_stream_started").await;
+    ann.say("two?", "m2").await;
+    ann.event("message_received").await;
+    client.update_chat(&chat, &json!({ "status": "closed" }), 200).await;
+    first.send(token("One!")).unwrap();
+    drop(first);
+    let (_, ended) = rest(&mut ann, String::new(), 0).await;
+    assert!(ended["seq"].is_null(), "{ended}");
+    server.stop().await;
+    assert_eq!(script.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_chat_deleted_in_the_middle_of_an_answer_is_gone() {
     let script = Arc::new(Script::default());
     let (_database, server, client, chat) = start(&script).await;
@@ -264,8 +322,8 @@ async fn a_chat_deleted_in_the_middle_of_an_answer_is_gone() {
     ann.event("message_stream_started").await;
     client.delete_chat(&chat, &[("force", "true")], 200).await;
     assert_eq!(ann.closed().await, 4004);
-    tokens.send(token("Nobody hears this.")).unwrap();
-    drop(tokens);
+    // The provider is told that nobody listens any more.
+    tokens.closed().await;
     client.get_chat(&chat, 404).await;
     server.stop().await;
 }

@@ -133,6 +133,7 @@ async fn who_does_not_keep_up_is_closed_and_misses_nothing_on_return() {
     let closed = r#"parlor_websocket_closes_total{code="4008"} 1"#;
     let mut sent = 0;
     loop {
+        assert!(sent < 5_000, "it is not closed");
         client.send_message(&chat, &json!({ "content": content }), 201).await;
         sent += 1;
         let metrics = String::from_utf8(client.get("/metrics", 200).await.body).unwrap();
@@ -216,9 +217,14 @@ async fn a_ticket_opens_one_connection_to_its_chat_for_its_user() {
         assert_eq!((refused.status, &refused.problem["code"]), (401, &json!("unauthorized")), "{ticket}");
     }
     let issued = client.send(reqwest::Method::POST, &path, body(), 201).await.json();
-    let resuming = format!("/ws/chat?ticket={}&after_seq=0", issued["ticket"].as_str().unwrap());
+    let resuming = format!("/ws/chat?ticket={}&chat_id={chat}&after_seq=0", issued["ticket"].as_str().unwrap());
     let mut bob = Live::ask(server.address, &resuming, &[]).await.unwrap();
     assert_eq!(bob.event("connection_established").await["resumed"], true);
+    let issued = client.send(reqwest::Method::POST, &path, body(), 201).await.json();
+    let other = client.new_chat("ann").await;
+    let elsewhere = format!("/ws/chat?ticket={}&chat_id={other}", issued["ticket"].as_str().unwrap());
+    let refused = Live::ask(server.address, &elsewhere, &[]).await.err().expect("refused");
+    assert_eq!(refused.problem["errors"][0]["pointer"], "/query/chat_id");
 }
 
 #[tokio::test]

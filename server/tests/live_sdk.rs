@@ -19,8 +19,15 @@ fn client(address: std::net::SocketAddr) -> Client {
     Client::builder(format!("http://{address}"), KEY).randomness(|| 0.0).build().unwrap()
 }
 
+/// Longer than it takes anywhere; a message that was lost would be waited for.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 #[tokio::test]
 async fn of_ten_thousand_messages_over_two_hundred_cuts_each_comes_once_and_in_order() {
+    tokio::time::timeout(PATIENCE, send_and_read()).await.expect("every message comes");
+}
+
+async fn send_and_read() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;
     let chat = server.client().new_chat("ann").await.parse().unwrap();

@@ -193,7 +193,7 @@ impl Chats {
     pub async fn delete_chat(&self, tenant: TenantId, id: Uuid, force: bool) -> Result<Deleted> {
         let scope = self.store.tenant(tenant);
         // That a chat is in use is nobody's business but its tenant's.
-        if !force && self.connections.are_open(id) && scope.get_chat(id).await?.is_some() {
+        if !force && self.connections.are_open(tenant, id) && scope.get_chat(id).await?.is_some() {
             return Err(Error::ChatInUse);
         }
         if !scope.delete_chat(id).await? {

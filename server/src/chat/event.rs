@@ -50,8 +50,8 @@ impl Listener for () {
 
 /// Knows which chats have live connections.
 pub trait Connections: Send + Sync + 'static {
-    /// Whether a chat has any.
-    fn are_open(&self, chat: Uuid) -> bool;
+    /// Whether a tenant has any to a chat.
+    fn are_open(&self, tenant: TenantId, chat: Uuid) -> bool;
 
     /// Ends a chat's connections: it is no more.
     fn chat_deleted(&self, chat: Uuid);

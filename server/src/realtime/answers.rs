@@ -2,11 +2,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{json, value::to_raw_value};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,8 +23,8 @@ use super::{
 use crate::{
     assistant::{Assistant, Conversation, TokenStream, Turn},
     chat::{
-        ClientMessageId, Content, FinishReason, Message, Messages, Metadata, NewMessage, Order, Origin, Role, Start,
-        Window,
+        Chats, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Messages, Metadata, NewMessage,
+        Order, Origin, Role, Start, Status, Window,
     },
     clock::Moments,
     error::{Error, Result},
@@ -50,11 +51,12 @@ pub(crate) struct Answers(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     assistant: Assistant,
+    chats: Arc<Chats>,
     messages: Arc<Messages>,
     hub: Arc<Hub>,
     moments: Moments,
     /// The chats in which an answer is on its way.
-    chats: Mutex<HashMap<Uuid, Waiting>>,
+    waiting: Mutex<HashMap<Uuid, Waiting>>,
     slots: Semaphore,
     tasks: TaskTracker,
     closed: CancellationToken,
@@ -73,6 +75,7 @@ impl Answers {
     /// Answers `prompts` by `assistant`, at most `at_once` at one time.
     pub(crate) fn start(
         assistant: Assistant,
+        chats: Arc<Chats>,
         messages: Arc<Messages>,
         hub: Arc<Hub>,
         moments: Moments,
@@ -81,10 +84,11 @@ impl Answers {
     ) -> Self {
         let inner = Arc::new(Inner {
             assistant,
+            chats,
             messages,
             hub,
             moments,
-            chats: Mutex::default(),
+            waiting: Mutex::default(),
             slots: Semaphore::new(at_once),
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
@@ -100,7 +104,7 @@ impl Answers {
 
     /// Ends the answer that streams in `chat`, if one does; what has come of it is kept.
     pub(crate) fn cancel(&self, chat: Uuid) {
-        if let Some(waiting) = self.0.chats().get(&chat) {
+        if let Some(waiting) = self.0.waiting().get(&chat) {
             waiting.cancel.cancel();
         }
     }
@@ -116,7 +120,7 @@ impl Answers {
 impl Inner {
     /// Answers at once, or after the answer that is on its way.
     fn ask(self: &Arc<Self>, prompt: Prompt) {
-        let mut chats = self.chats();
+        let mut chats = self.waiting();
         if let Some(waiting) = chats.get_mut(&prompt.chat) {
             waiting.next.push_back(prompt);
             return;
@@ -128,7 +132,12 @@ impl Inner {
         self.tasks.spawn(async move {
             let mut turn = Some((prompt, cancel));
             while let Some((prompt, cancel)) = turn {
-                answers.answer(prompt, &cancel).await;
+                // A provider's panic must not be the end of all answers in this chat.
+                if AssertUnwindSafe(answers.answer(prompt, &cancel)).catch_unwind().await.is_err() {
+                    tracing::error!(chat = %prompt.chat, "the assistant panicked");
+                    answers.tell_of_failure(prompt.chat);
+                    answers.hub.answer_abandoned(prompt.chat, answers.moments.now());
+                }
                 turn = answers.next(prompt.chat);
             }
         });
@@ -136,7 +145,7 @@ impl Inner {
 
     /// The chat's next prompt; without one, or when the server stops, nothing is on its way there any more.
     fn next(&self, chat: Uuid) -> Option<(Prompt, CancellationToken)> {
-        let mut chats = self.chats();
+        let mut chats = self.waiting();
         let waiting = chats.get_mut(&chat)?;
         match waiting.next.pop_front().filter(|_| !self.closed.is_cancelled()) {
             Some(prompt) => {
@@ -154,8 +163,8 @@ impl Inner {
         let Some(Ok(_slot)) = cancel.run_until_cancelled(self.slots.acquire()).await else { return };
         let tokens = match self.conversation(prompt).await {
             Ok(conversation) => self.assistant.answer(conversation),
-            // The chat was deleted meanwhile.
-            Err(Error::ChatNotFound) => return,
+            // Meanwhile the chat was deleted or closed: nobody waits, or nothing could be stored.
+            Err(Error::ChatNotFound | Error::ChatClosed) => return,
             Err(error) => {
                 tracing::error!(%error, chat = %prompt.chat, "a conversation could not be read");
                 return self.tell_of_failure(prompt.chat);
@@ -163,8 +172,8 @@ impl Inner {
         };
         let Some(tokens) = tokens else { return };
         let (message_id, now) = self.moments.next();
-        self.hub.answer_started(prompt.chat, message_id, now);
-        let (text, finish_reason) = self.stream(prompt.chat, tokens, cancel).await;
+        self.hub.answer_started(prompt.chat, message_id, cancel.clone(), now);
+        let (text, finish_reason) = self.stream(prompt.chat, message_id, tokens, cancel).await;
         if finish_reason == FinishReason::Error {
             self.tell_of_failure(prompt.chat);
         }
@@ -176,38 +185,45 @@ impl Inner {
         }
     }
 
-    /// The last messages up to the prompt, and the prompt at the end: what other users have asked since is answered later.
+    /// The last messages up to the prompt, the answers since, and the prompt at the end: what was asked after it is
+    /// answered later.
     async fn conversation(&self, prompt: Prompt) -> Result<Conversation> {
-        let limit = self.assistant.history().clamp(1, Window::<()>::MAX_LIMIT);
-        let window = Window { start: Start::Offset(0), limit, order: Order::Desc };
-        let page = self.messages.list_messages(prompt.tenant, prompt.chat, None, window).await?;
-        let turn = |message: &Message| Turn { role: message.role, content: message.content.as_str().to_owned() };
-        let is_asked_later = |message: &Message| message.role == Role::User && message.seq > prompt.seq;
-        let is_prompt = |message: &Message| message.seq == prompt.seq;
-        let messages: Vec<&Message> = page.items.iter().rev().filter(|message| !is_asked_later(message)).collect();
-        let before = messages.iter().copied().filter(|message| !is_prompt(message)).map(turn);
-        let last = match messages.iter().copied().find(|message| is_prompt(message)) {
-            Some(message) => turn(message),
-            // So much was said since that it is not among the last ones.
-            None => self.single(prompt).await?,
-        };
-        Ok(Conversation { turns: before.chain([last]).collect() })
+        let chat = self.chats.get_chat(prompt.tenant, prompt.chat).await?;
+        if chat.status == Status::Closed {
+            return Err(Error::ChatClosed);
+        }
+        let history = self.assistant.history().clamp(1, Window::<()>::MAX_LIMIT);
+        let until = Window { start: Start::After(prompt.seq + 1), limit: history, order: Order::Desc };
+        let mut turns = self.turns(prompt, None, until).await?.into_iter();
+        let last = turns.next().ok_or(Error::ChatNotFound)?;
+        let mut turns: Vec<Turn> = turns.rev().collect();
+        let since = Window { start: Start::Offset(0), limit: history, order: Order::Asc };
+        let since = self.turns(prompt, Some(prompt.seq), since).await?.into_iter();
+        turns.extend(since.filter(|turn| turn.role == Role::Assistant));
+        turns.push(last);
+        let beyond = turns.len().saturating_sub(history as usize);
+        Ok(Conversation { turns: turns.split_off(beyond) })
     }
 
-    async fn single(&self, prompt: Prompt) -> Result<Turn> {
-        let window = Window { start: Start::Offset(0), limit: 1, order: Order::Asc };
-        let page = self.messages.list_messages(prompt.tenant, prompt.chat, Some(prompt.seq - 1), window).await?;
-        let message = page.items.into_iter().next().ok_or(Error::ChatNotFound)?;
-        Ok(Turn { role: message.role, content: message.content.as_str().to_owned() })
+    async fn turns(&self, prompt: Prompt, after: Option<i64>, window: Window<MessagePlace>) -> Result<Vec<Turn>> {
+        let page = self.messages.list_messages(prompt.tenant, prompt.chat, after, window).await?;
+        let turn = |message: Message| Turn { role: message.role, content: message.content.as_str().to_owned() };
+        Ok(page.items.into_iter().map(turn).collect())
     }
 
     /// Passes the tokens on as they come; returns all of them, and why there are no more.
-    async fn stream(&self, chat: Uuid, mut tokens: TokenStream, cancel: &CancellationToken) -> (String, FinishReason) {
+    async fn stream(
+        &self,
+        chat: Uuid,
+        message_id: Uuid,
+        mut tokens: TokenStream,
+        cancel: &CancellationToken,
+    ) -> (String, FinishReason) {
         let mut text = String::new();
         loop {
             match cancel.run_until_cancelled(tokens.next()).await {
                 Some(Some(Ok(token))) => {
-                    self.hub.answer_token(chat, &token, self.moments.now());
+                    self.hub.answer_token(chat, message_id, &token, self.moments.now());
                     text.push_str(&token);
                 }
                 Some(Some(Err(error))) => {
@@ -225,6 +241,7 @@ impl Inner {
         // Of an answer of which nothing came there is nothing to store.
         let content = Content::new(text).map_err(Error::Metadata)?;
         let metadata = to_raw_value(&json!({ "finish_reason": finish_reason })).expect("an object is JSON");
+        let origin = Origin::Assistant { message_id, finish_reason };
         let new = NewMessage {
             role: Role::Assistant,
             sender_id: None,
@@ -232,22 +249,29 @@ impl Inner {
             media_type: None,
             media_url: None,
             metadata: Metadata::new(&metadata).map_err(Error::Metadata)?,
-            // An attempt whose outcome is unknown is repeated under the same name.
-            client_message_id: ClientMessageId::new(message_id.to_string()).ok(),
-            origin: Origin::Assistant { message_id, finish_reason },
+            // An attempt whose outcome is unknown is repeated under the same name, which nobody else can know.
+            client_message_id: ClientMessageId::new(Uuid::new_v4().to_string()).ok(),
+            origin,
         };
         let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS {
-            match self.messages.send_message(prompt.tenant, prompt.chat, new.clone(), None).await {
-                Err(Error::Unavailable(cause)) => {
+        let mut attempts = 1;
+        loop {
+            let stored = self.messages.send_message(prompt.tenant, prompt.chat, new.clone(), None).await;
+            match stored {
+                Err(Error::Unavailable(cause)) if attempts < ATTEMPTS && !self.closed.is_cancelled() => {
                     tracing::warn!(%cause, chat = %prompt.chat, "an answer waits to be stored");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
+                    attempts += 1;
+                }
+                // By an earlier attempt, of which the writer has told nobody.
+                Ok(Created { resource, replayed: true }) => {
+                    self.hub.message_stored(&resource, origin, self.moments.now());
+                    return Ok(());
                 }
                 outcome => return outcome.map(|_| ()),
             }
         }
-        self.messages.send_message(prompt.tenant, prompt.chat, new, None).await.map(|_| ())
     }
 
     fn tell_of_failure(&self, chat: Uuid) {
@@ -255,8 +279,8 @@ impl Inner {
         self.hub.pass(chat, &encode(&failed, self.moments.now()));
     }
 
-    fn chats(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
         // Nothing under this lock panics half-way, so what a poisoned one guards is whole.
-        self.chats.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

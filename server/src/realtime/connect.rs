@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::{
     Realtime,
-    protocol::event::{ConnectionEstablished, UserCreated, encode},
+    protocol::{
+        Close,
+        event::{ConnectionEstablished, UserCreated, encode},
+    },
     session::Session,
     socket::Socket,
     upgrade,
@@ -73,13 +76,19 @@ struct Join {
 
 impl Realtime {
     async fn connect(self: Arc<Self>, request: Request) -> Result<Response, Problem> {
-        let join = self.join(&request).await?;
-        let accept = upgrade::handshake(&request)?;
+        // First: for want of one no ticket is to be used up.
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
             Error::Unavailable(Cause::new("there are as many connections as there may be, or the server stops"))
         })?;
+        // Whoever stops the server waits for this connection from here on.
+        let tracked = self.sockets.token();
+        let join = self.join(&request).await?;
+        let accept = upgrade::handshake(&request)?;
         // Before the chat is read: what is stored from here on is not missed.
-        let membership = self.hub.enter(join.chat, join.user.clone(), join.key, self.limits.outbox_bytes);
+        let membership = self.hub.enter(join.tenant, join.chat, join.user.clone(), join.key, self.limits.outbox_bytes);
+        if self.closed.is_cancelled() {
+            membership.inbox.close(Close::GoingAway);
+        }
         let (chat, user_is_new) = self.chats.join_chat(join.tenant, join.chat, &join.user).await?;
         let resumed = join.after_seq.is_some_and(|seq| seq <= chat.message_count);
         let established = ConnectionEstablished {
@@ -100,6 +109,7 @@ impl Realtime {
             request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
         let realtime = self.clone();
         self.sockets.spawn(async move {
+            let _tracked = tracked;
             let open = realtime.metrics.opened();
             // A peer that goes away in between takes its place in the room with it.
             let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCHING, upgrade).await else { return };
@@ -126,10 +136,15 @@ impl Realtime {
         let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == TICKET.name);
         self.check_origin(request.headers())?;
         if has_ticket {
-            let Query(ConnectByTicket { ticket, after_seq }) = Query::parse(query)?;
+            let Query(ConnectByTicket { ticket, chat_id, after_seq }) = Query::parse(query)?;
             // A ticket is good for one connection: one that cannot be made must not use it up.
             upgrade::handshake(request)?;
-            return self.redeem(request, &ticket.0, after_seq).await;
+            let join = self.redeem(request, &ticket.0, after_seq).await?;
+            if chat_id.is_some_and(|Given(chat)| chat != join.chat.to_string()) {
+                let error = FieldError::new(format!("/query/{}", CHAT.name), "is not the chat of the ticket");
+                return Err(Problem::invalid(vec![error]));
+            }
+            return Ok(join);
         }
         let key_in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == API_KEY.name);
         let caller = match key_in_query {
@@ -207,17 +222,20 @@ impl FromParameter for Given {
 
 pub(super) struct ConnectByTicket {
     ticket: Given,
+    chat_id: Option<Given>,
     after_seq: Option<Count>,
 }
 
 impl FromQuery for ConnectByTicket {
-    const PARAMETERS: &'static [Parameter] = &[TICKET, AFTER_SEQ];
+    /// The chat is in the ticket; beside it, it tells a proxy where to go.
+    const PARAMETERS: &'static [Parameter] = &[TICKET, CHAT, AFTER_SEQ];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
         let ticket = parameters.optional(TICKET.name);
+        let chat_id = parameters.optional(CHAT.name);
         let after_seq = parameters.optional(AFTER_SEQ.name);
         // Asked for when there is one.
-        Some(Self { ticket: ticket??, after_seq: after_seq? })
+        Some(Self { ticket: ticket??, chat_id: chat_id?, after_seq: after_seq? })
     }
 }
 

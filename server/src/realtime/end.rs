@@ -36,12 +36,14 @@ impl End {
     }
 }
 
+/// Sends the reply to the peer's close frame, which goes out with a read, and waits a little for the peer to take it.
+pub(super) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>) {
+    _ = timeout(PATIENCE, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+}
+
 /// Says why, and waits a little for the peer to agree, so that what was sent before is not cut off by a reset.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>, close: Close) {
-    _ = timeout(PATIENCE, async {
-        if stream.close(Some(close.frame())).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
-    })
-    .await;
+    if let Ok(Ok(())) = timeout(PATIENCE, stream.close(Some(close.frame()))).await {
+        agree(stream).await;
+    }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +23,10 @@ use super::{
         },
     },
 };
-use crate::chat::{ConnectionId, Connections, FinishReason, Message, Origin, UserId};
+use crate::{
+    chat::{ConnectionId, Connections, FinishReason, Message, Origin, UserId},
+    tenant::TenantId,
+};
 
 /// A chat's room is behind one of so many locks, so that chats rarely wait for each other.
 const SHARDS: usize = 64;
@@ -49,6 +53,7 @@ struct Answer {
     message_id: Uuid,
     text: String,
     tokens: u32,
+    cancel: CancellationToken,
 }
 
 /// One connection's place in a room, until it is dropped.
@@ -70,9 +75,16 @@ impl Hub {
 
     /// Adds a connection, whose inbox has at most `limit` bytes. It gets every message that is stored from now on, and
     /// everything else once it has [joined](Membership::join).
-    pub(crate) fn enter(self: &Arc<Self>, chat: Uuid, user: UserId, key: Uuid, limit: usize) -> Membership {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        chat: Uuid,
+        user: UserId,
+        key: Uuid,
+        limit: usize,
+    ) -> Membership {
         let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
-        let inbox = Arc::new(Inbox::new(id, user, key, limit));
+        let inbox = Arc::new(Inbox::new(id, tenant, user, key, limit));
         *lock(&self.keys).entry(key).or_default() += 1;
         self.shard(chat).entry(chat).or_default().inboxes.push(inbox.clone());
         Membership { hub: self.clone(), chat, inbox }
@@ -88,8 +100,8 @@ impl Hub {
         let mut shard = self.shard(message.chat_id);
         let Some(room) = shard.get_mut(&message.chat_id) else { return };
         let (event, acknowledgement) = match origin {
-            Origin::Assistant { finish_reason, .. } => {
-                room.answer = None;
+            Origin::Assistant { finish_reason, message_id } => {
+                room.answer.take_if(|answer| answer.message_id == message_id);
                 (encode(&MessageStreamEnded::of(message, finish_reason), at), None)
             }
             Origin::Api => (encode(&MessageCreated::of(message.clone()), at), None),
@@ -98,7 +110,8 @@ impl Hub {
                 (encode(&MessageCreated::of(message.clone()), at), Some((sender, acknowledgement)))
             }
         };
-        let delivery = Arc::new(Delivery { seq: message.seq, event, acknowledgement });
+        let ends_stream = matches!(origin, Origin::Assistant { .. });
+        let delivery = Arc::new(Delivery { seq: message.seq, event, acknowledgement, ends_stream });
         for inbox in &room.inboxes {
             inbox.push(Item::Message(delivery.clone()));
         }
@@ -116,19 +129,21 @@ impl Hub {
     }
 
     /// An answer begins to stream.
-    pub(crate) fn answer_started(&self, chat: Uuid, message_id: Uuid, at: DateTime<Utc>) {
+    ///
+    /// `cancel` is cancelled when there is nobody left to hear it.
+    pub(crate) fn answer_started(&self, chat: Uuid, message_id: Uuid, cancel: CancellationToken, at: DateTime<Utc>) {
         let mut shard = self.shard(chat);
         let room = shard.entry(chat).or_default();
-        room.answer = Some(Answer { message_id, text: String::new(), tokens: 0 });
+        room.answer = Some(Answer { message_id, text: String::new(), tokens: 0, cancel });
         room.pass(&encode(&MessageStreamStarted { message_id, chat_id: chat }, at));
     }
 
     /// The answer of a chat goes on.
-    pub(crate) fn answer_token(&self, chat: Uuid, token: &str, at: DateTime<Utc>) {
+    pub(crate) fn answer_token(&self, chat: Uuid, message_id: Uuid, token: &str, at: DateTime<Utc>) {
         let mut shard = self.shard(chat);
         let Some(room) = shard.get_mut(&chat) else { return };
-        let Some(answer) = &mut room.answer else { return };
-        let (message_id, index) = (answer.message_id, answer.tokens);
+        let Some(answer) = room.answer.as_mut().filter(|answer| answer.message_id == message_id) else { return };
+        let index = answer.tokens;
         answer.text.push_str(token);
         answer.tokens += 1;
         room.pass(&encode(&MessageStreamToken::new(chat, message_id, token, index), at));
@@ -138,10 +153,18 @@ impl Hub {
     pub(crate) fn answer_lost(&self, chat: Uuid, message_id: Uuid, finish_reason: FinishReason, at: DateTime<Utc>) {
         let mut shard = self.shard(chat);
         if let Some(room) = shard.get_mut(&chat) {
-            room.answer = None;
+            room.answer.take_if(|answer| answer.message_id == message_id);
             room.pass(&encode(&MessageStreamEnded::empty(chat, message_id, finish_reason), at));
         }
         leave_if_empty(&mut shard, chat);
+    }
+
+    /// The answer of a chat is over, in whatever state it was.
+    pub(crate) fn answer_abandoned(&self, chat: Uuid, at: DateTime<Utc>) {
+        let message_id = self.shard(chat).get(&chat).and_then(|room| Some(room.answer.as_ref()?.message_id));
+        if let Some(message_id) = message_id {
+            self.answer_lost(chat, message_id, FinishReason::Error, at);
+        }
     }
 
     /// Tells everybody in a chat what an encoded event says.
@@ -178,13 +201,18 @@ impl Hub {
 }
 
 impl Connections for Hub {
-    fn are_open(&self, chat: Uuid) -> bool {
-        self.shard(chat).get(&chat).is_some_and(|room| !room.inboxes.is_empty())
+    fn are_open(&self, tenant: TenantId, chat: Uuid) -> bool {
+        // Another tenant's are about to be refused.
+        let shard = self.shard(chat);
+        shard.get(&chat).is_some_and(|room| room.inboxes.iter().any(|inbox| inbox.tenant == tenant))
     }
 
     fn chat_deleted(&self, chat: Uuid) {
         if let Some(room) = self.shard(chat).get(&chat) {
             room.inboxes.iter().for_each(|inbox| inbox.close(Close::ChatDeleted));
+            if let Some(answer) = &room.answer {
+                answer.cancel.cancel();
+            }
         }
     }
 }

@@ -15,7 +15,10 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use super::protocol::Close;
-use crate::chat::{ConnectionId, UserId};
+use crate::{
+    chat::{ConnectionId, UserId},
+    tenant::TenantId,
+};
 
 /// A stored message on its way to the connections of its chat, encoded once for all of them.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Delivery {
     pub(crate) event: Utf8Bytes,
     /// For the connection that sent it.
     pub(crate) acknowledgement: Option<(ConnectionId, Utf8Bytes)>,
+    /// Whether it is an answer that has streamed.
+    pub(crate) ends_stream: bool,
 }
 
 /// One thing to send.
@@ -53,6 +58,7 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) id: ConnectionId,
+    pub(crate) tenant: TenantId,
     pub(crate) user: UserId,
     /// The key that the connection lives by.
     pub(crate) key: Uuid,
@@ -79,9 +85,9 @@ pub(crate) struct Taken {
 
 impl Inbox {
     /// Empty, for a connection that replays first; of at most `limit` bytes.
-    pub(crate) fn new(id: ConnectionId, user: UserId, key: Uuid, limit: usize) -> Self {
+    pub(crate) fn new(id: ConnectionId, tenant: TenantId, user: UserId, key: Uuid, limit: usize) -> Self {
         let state = State { live: false, items: VecDeque::new(), bytes: 0, closing: None };
-        Self { id, user, key, limit, state: Mutex::new(state), news: Notify::new() }
+        Self { id, tenant, user, key, limit, state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Adds something.
@@ -109,7 +115,7 @@ impl Inbox {
         }
     }
 
-    /// Ends the connection after what is in here.
+    /// Ends the connection, after what is in here if it is live.
     pub(crate) fn close(&self, close: Close) {
         let mut state = self.lock();
         if state.closing.is_none() {
@@ -187,11 +193,16 @@ mod tests {
     use super::*;
 
     fn inbox(limit: usize) -> Inbox {
-        Inbox::new(ConnectionId(1), UserId::stored("u".into()), Uuid::nil(), limit)
+        Inbox::new(ConnectionId(1), TenantId(Uuid::nil()), UserId::stored("u".into()), Uuid::nil(), limit)
     }
 
     fn message(seq: i64) -> Item {
-        Item::Message(Arc::new(Delivery { seq, event: "x".repeat(100).into(), acknowledgement: None }))
+        Item::Message(Arc::new(Delivery {
+            seq,
+            event: "x".repeat(100).into(),
+            acknowledgement: None,
+            ends_stream: false,
+        }))
     }
 
     fn seqs(inbox: &Inbox) -> Vec<i64> {

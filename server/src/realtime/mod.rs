@@ -138,7 +138,9 @@ impl Realtime {
     /// Stops answering, and ends every connection after what it has yet to send.
     pub(crate) async fn close(&self) {
         self.closed.cancel();
-        self.answers.close().await;
+        if tokio::time::timeout(self.limits.drain, self.answers.close()).await.is_err() {
+            tracing::warn!("leaving answers that could not be stored in time");
+        }
         self.slots.close();
         self.sockets.close();
         self.hub.close_all(Close::GoingAway);

@@ -280,7 +280,14 @@ impl Session {
             }
             Item::Message(delivery) => delivery,
         };
-        if !self.live || delivery.seq <= self.delivered {
+        if !self.live {
+            return;
+        }
+        if delivery.seq <= self.delivered {
+            // A replay has shown an answer before the hub had told of its end: the stream that was joined is over.
+            if delivery.ends_stream {
+                effects.push(Effect::Send(delivery.event.clone()));
+            }
             return;
         }
         if delivery.seq > self.delivered + 1 {
@@ -325,6 +332,11 @@ impl Session {
                 } else {
                     // Its turn comes; until then it would overtake others.
                     self.stored.insert(message.seq, acknowledgement);
+                    if replayed && self.live {
+                        // Stored by an attempt whose outcome nobody learnt, so the hub may never tell of it.
+                        self.live = false;
+                        effects.extend([Effect::Leave, Effect::Read(self.delivered)]);
+                    }
                 }
                 return;
             }

@@ -67,8 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let alarm = sleep_until(self.session.deadline().into());
         tokio::pin!(alarm);
         loop {
-            if let Err(end) = self.perform(&mut effects, &mut sending, &mut reading).await {
-                return end;
+            // What is done may bring more to be done.
+            while !effects.is_empty() {
+                if let Err(end) = self.perform(&mut effects, &mut sending, &mut reading).await {
+                    return end;
+                }
             }
             if let Some(close) = closing {
                 return End::Close(close);
@@ -81,8 +84,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     Some(Ok(WsMessage::Text(text))) => Input::Text(text),
                     Some(Ok(WsMessage::Binary(_))) => Input::Binary,
                     Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => Input::Control,
-                    // The reply goes out with the next read, which then finds the end.
-                    Some(Ok(WsMessage::Close(_) | WsMessage::Frame(_))) => continue,
+                    Some(Ok(WsMessage::Close(_))) => {
+                        end::agree(&mut self.stream).await;
+                        return End::Gone;
+                    }
+                    Some(Ok(WsMessage::Frame(_))) => continue,
                     Some(Err(error)) => return End::of(&error),
                     None => return End::Gone,
                 },

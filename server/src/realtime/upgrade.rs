@@ -5,7 +5,7 @@
 
 use poem::{
     Request, Response, Upgraded,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -36,7 +36,8 @@ pub(crate) fn handshake(request: &Request) -> Result<HeaderValue, Problem> {
         }
     };
     demand(header::CONNECTION, has_token(headers, &header::CONNECTION, "upgrade"), "must name upgrade");
-    demand(header::UPGRADE, has_token(headers, &header::UPGRADE, "websocket"), "must name websocket");
+    let websocket = request.version() >= Version::HTTP_11 && has_token(headers, &header::UPGRADE, "websocket");
+    demand(header::UPGRADE, websocket, "must name websocket, in HTTP/1.1");
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == VERSION);
     demand(header::SEC_WEBSOCKET_VERSION, version, "must be 13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).filter(|key| is_nonce(key));

@@ -4,7 +4,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
 
-# serves BLOCK: runs a block that starts the server, in the folder of somebody who has just begun.
+# serves BLOCK DATABASE: runs a block that starts the server, in the folder of somebody who has just begun, where this
+# file becomes its database.
 serves() {
     if [[ -n ${server_pid:-} ]]; then
         kill -INT "$server_pid"
@@ -19,7 +20,7 @@ serves() {
     ends_with_stage "$server_pid"
     wait_until 30 server_has_decided || fail "Parlor was not ready within 30 seconds."
     server_runs || fail "Parlor ended before it was ready."
-    [[ -f $temp/begun/parlor.db ]] || fail "The server has not opened ./parlor.db."
+    [[ -f $temp/begun/$2 ]] || fail "The server has not opened ./$2."
     echo "Parlor listens on $server_url"
 }
 
@@ -91,12 +92,17 @@ for block in "$temp"/sh.?; do
     case $(<"$block") in
         # This is one of its stages.
         scripts/test.sh) ;;
+        *" --demo "*)
+            serves "$block" demo.db
+            curl --silent --show-error --fail --output "$temp/out" "$server_url/demo/"
+            [[ ! -f $temp/begun/parlor.db ]] || fail "The demo has opened ./parlor.db, so that the next start greets nobody."
+            ;;
         "cargo run --release")
-            serves "$block"
+            serves "$block" parlor.db
             greeted >"$temp/greeting"
             creates_chats "$temp/greeting"
             ;;
-        *"cargo run --release") serves "$block" ;;
+        *"cargo run --release") serves "$block" parlor.db ;;
         curl*)
             creates_chats "$block"
             request=$block.here

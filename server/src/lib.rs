@@ -16,10 +16,11 @@
 //!
 //! # The modules
 //!
-//! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api` and
-//! `http` put it on the wire, [`realtime`] the live part of it; [`store`] keeps it. `demo` is a page that uses it. [`assistant`] makes answers to what
-//! users write. [`app`] builds all of it, [`config`] has every setting, [`commands`] is the command line. [`clock`] is
-//! where time comes from, [`secret`] what keys and tickets are made of; [`metrics`] is what is counted.
+//! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api`
+//! and `http` put it on the wire, [`realtime`] the live part of it; [`store`] keeps it. `demo` is a page that uses it.
+//! [`assistant`] makes answers to what users write. [`app`] builds all of it, [`config`] has every setting,
+//! [`commands`] is the command line. [`clock`] is where time comes from, [`secret`] what keys and tickets are made of;
+//! [`metrics`] is what is counted.
 //!
 //! The server can be embedded:
 //!

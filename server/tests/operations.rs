@@ -88,6 +88,11 @@ fn help_lists_the_commands() {
     assert!(help.contains("Without a command it serves"));
 }
 
+/// As people write it: `100,000`.
+fn thousands(number: usize) -> String {
+    format!("{},{:03}", number / 1000, number % 1000)
+}
+
 #[test]
 fn the_page_s_numbers_are_the_server_s() {
     let (page, limits) = (page(), Limits::default());
@@ -95,6 +100,16 @@ fn the_page_s_numbers_are_the_server_s() {
     page.says(&format!("remembers a key's lookup for {} seconds", limits.key_cache.as_secs()));
     page.says(&format!("(for at most {} seconds)", limits.drain.as_secs()));
     page.says(&format!("any request safely for {} hours", Idempotency::RETENTION.num_hours()));
+    let live = limits.realtime;
+    page.says(&format!("A node takes at most {} at a time", thousands(live.connections)));
+    page.says(&format!("Besides, {} connections are served by HTTP", thousands(limits.connections)));
+    page.says(&format!("more than {} KiB wait", live.outbox_bytes / 1024));
+    page.says(&format!("takes nothing for {} seconds", live.write.as_secs()));
+    page.says(&format!("silent for {} seconds is closed", live.idle.as_secs()));
+    page.says(&format!("pings every {} seconds", live.ping.as_secs()));
+    page.says(&format!("a read time-out above {} seconds", live.ping.as_secs()));
+    page.says(&format!("Up to {} answers stream", live.answers));
+    page.says(&format!("may take {} seconds at most", live.drain.as_secs()));
 }
 
 #[tokio::test]

@@ -220,12 +220,38 @@ async function keepsTheProtocol(page, chat, url) {
   for (const event of [established(true, 3), created(2), created(3)]) fourth.tell(...event);
   await answered(page, 3);
   fourth.tell('of_a_later_version', {});
-  await fourth.socket.close({ code: 4001, reason: 'the API key is no longer valid' });
-  await page.getByText('the API key is no longer valid').waitFor();
+  // One is lost on the way; and who comes back is asked to wait.
+  let refusals = 0;
+  await page.route('**/tickets', route => {
+    if (refusals === 1) return route.fallback();
+    refusals += 1;
+    return route.fulfill({ status: 429, headers: { 'Retry-After': '2' }, json: { detail: 'Not so fast.' } });
+  });
+  const lostAt = performance.now();
+  fourth.tell(...created(5));
+  const fifth = await connection(5);
+  assert(performance.now() - lostAt >= 2_000, 'the page waits as long as it is asked to');
+  assert.equal(refusals, 1);
+  assert.equal(fifth.afterSeq, 3, 'what was lost is asked for again');
+  assert.deepEqual(await texts(page), ['message 1', 'message 2', 'message 3'], 'nothing is shown beyond a gap');
+  for (const event of [established(true, 5), created(4), created(5)]) fifth.tell(...event);
+  await answered(page, 5);
+
+  await isEndedBy(page, fifth, 4001, 'the API key is no longer valid');
+  assert.equal(sockets.length, 5, 'what is closed for good stays closed');
+  await page.reload();
+  const sixth = await connection(6);
+  sixth.tell(...established(true, 0));
+  await isEndedBy(page, sixth, 1000, 'done');
+  assert.equal(sockets.length, 6, 'what is done is not begun again');
+  console.log('went on, began anew and ended as the server said');
+}
+
+async function isEndedBy(page, { socket }, code, reason) {
+  await socket.close({ code, reason });
+  await page.getByText(reason, { exact: true }).waitFor();
   await page.getByText('Disconnected').waitFor();
   await page.waitForTimeout(1_000);
-  assert.equal(sockets.length, 4, 'what is closed for good stays closed');
-  console.log('went on, began anew and ended as the server said');
 }
 
 async function saysThatThereIsNoChat(page, url) {

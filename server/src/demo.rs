@@ -37,7 +37,15 @@ pub(crate) const PAGE: &str = "/demo/";
 /// Where the backend is.
 const CHATS: &str = "/demo/chats";
 /// The paths that take GET, as they are spelt here.
-pub(crate) const GET: &[&str] = &["/demo", PAGE, "/demo/style.css", "/demo/chat.mjs", "/demo/icon.svg"];
+pub(crate) const GET: &[&str] = &[
+    "/demo",
+    PAGE,
+    "/demo/style.css",
+    "/demo/chat.mjs",
+    "/demo/connection.mjs",
+    "/demo/transcript.mjs",
+    "/demo/icon.svg",
+];
 /// The paths that take POST.
 pub(crate) const POST: &[&str] = &[CHATS, "/demo/chats/{chat_id}/tickets"];
 
@@ -54,9 +62,15 @@ pub(crate) fn route(routes: Route, backend: Backend) -> Route {
         .at("/demo", get(make_sync(|_| named("demo_page", Redirect::see_other(PAGE)))))
         .at(PAGE, get(file("text/html; charset=utf-8", include_str!("../../examples/web/index.html"))))
         .at("/demo/style.css", get(file("text/css; charset=utf-8", include_str!("../../examples/web/style.css"))))
-        .at("/demo/chat.mjs", get(file("text/javascript; charset=utf-8", include_str!("../../examples/web/chat.mjs"))))
+        .at("/demo/chat.mjs", get(script(include_str!("../../examples/web/chat.mjs"))))
+        .at("/demo/connection.mjs", get(script(include_str!("../../examples/web/connection.mjs"))))
+        .at("/demo/transcript.mjs", get(script(include_str!("../../examples/web/transcript.mjs"))))
         .at("/demo/icon.svg", get(file("image/svg+xml", include_str!("../../examples/web/icon.svg"))))
         .nest_no_strip(CHATS, backend.before(of_this_page))
+}
+
+fn script(text: &'static str) -> impl Endpoint {
+    file("text/javascript; charset=utf-8", text)
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl Endpoint {

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Live, ServerProcess, TestDatabase, TestServer};
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 6] = [
     ("/demo/", "text/html; charset=utf-8"),
     ("/demo/style.css", "text/css; charset=utf-8"),
     ("/demo/chat.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/connection.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/transcript.mjs", "text/javascript; charset=utf-8"),
     ("/demo/icon.svg", "image/svg+xml"),
 ];
 const NOBODY: &str = "018d0c8e-5a40-7b7c-8c9d-0e1f2a3b4c5d";

@@ -160,7 +160,8 @@ export class Connection {
   #open(ticket) {
     const url = new URL('../ws/chat', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
-    url.search = new URLSearchParams({ ticket, after_seq: this.#seq });
+    // The ticket knows the chat; a proxy before several nodes does not.
+    url.search = new URLSearchParams({ chat_id: this.#chatId, ticket, after_seq: this.#seq });
     const socket = new WebSocket(url);
     this.#socket = socket;
     this.#heard = false;

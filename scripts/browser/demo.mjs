@@ -185,6 +185,7 @@ async function keepsTheProtocol(page, chat, url) {
   await page.goto(`${url}/demo/#${chat}`);
   const first = await connection(1);
   assert.equal(first.afterSeq, 0);
+  assert.equal(new URL(first.socket.url()).searchParams.get('chat_id'), chat, 'a proxy can tell which chat it is for');
   for (const event of [established(true, 2), created(1), created(2)]) first.tell(...event);
   await answered(page, 2);
 

@@ -15,12 +15,12 @@ use std::time::Duration;
 /// | 500, 502, 503, 504 | yes |
 ///
 /// A request that the server may have acted on is repeated only when that is safe. A `GET` changes nothing. A `POST`
-/// carries an `Idempotency-Key`, unless what it creates expires by itself, as a ticket does: the server carries it out once and answers the repetition with the first answer; 500 is
-/// in the list because the server keeps the key together with what it creates, so after a failure there is neither.
-/// Every `PATCH` of the API is a JSON merge patch, which gives the same result however often it is applied (RFC 7396).
-/// A repeated `DELETE` may find that the first attempt has done it, which counts as success: see
-/// [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is repeated: another 4xx would be refused again,
-/// and an answer that cannot be understood would be the same again.
+/// carries an `Idempotency-Key`, unless what it creates expires by itself, as a ticket does: the server carries it out
+/// once and answers the repetition with the first answer. 500 is in the list because the server keeps the key together
+/// with what it creates, so after a failure there is neither. Every `PATCH` of the API is a JSON merge patch, which
+/// gives the same result however often it is applied (RFC 7396). A repeated `DELETE` may find that the first attempt has
+/// done it, which counts as success: see [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is repeated:
+/// another 4xx would be refused again, and an answer that cannot be understood would be the same again.
 ///
 /// **How often.** At most [`max_attempts`](RetryPolicy::max_attempts), within the call's total time: a pause that
 /// would last to the deadline or longer is not begun, the last error is returned instead. And only while the client's
@@ -125,8 +125,9 @@ pub(crate) fn backoff(base: Duration, max: Duration, attempts: u32, random: f64)
     part(base.saturating_mul(factor).min(max), random)
 }
 
-/// A part of the whole, at least none of it and at most all. `Duration::mul_f64` would panic near its maximum.
-fn part(whole: Duration, random: f64) -> Duration {
+/// A part of the whole, at least none of it and at most all; all of it, if the randomness is no number.
+/// `Duration::mul_f64` would panic over that, and near its maximum.
+pub(crate) fn part(whole: Duration, random: f64) -> Duration {
     Duration::try_from_secs_f64(whole.as_secs_f64() * random.clamp(0.0, 1.0)).map_or(whole, |part| part.min(whole))
 }
 

@@ -11,7 +11,7 @@ use crate::realtime::close_code::{self, Loss};
 use crate::realtime::event::{Connected, DisconnectReason, Disconnected, ErrorEvent, Event};
 use crate::realtime::outbox::{Outbox, Outgoing};
 use crate::realtime::position::{Admission, Position};
-use crate::retry::backoff;
+use crate::retry::{backoff, part};
 
 /// The longest first pause before a new connection; it doubles with each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -377,8 +377,8 @@ impl Machine {
     }
 
     fn ping_interval(&self) -> Duration {
-        let random = (self.randomness)().clamp(0.0, 1.0);
-        PING_INTERVAL.mul_f64(0.8 + 0.2 * random)
+        let random = PING_INTERVAL / 5;
+        PING_INTERVAL - random + part(random, (self.randomness)())
     }
 }
 

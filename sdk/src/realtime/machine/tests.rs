@@ -366,6 +366,16 @@ fn pings_are_sent_and_silence_is_the_end_of_a_connection() {
 }
 
 #[test]
+fn randomness_that_is_no_number_does_no_harm() {
+    let now = Instant::now();
+    let mut machine = Machine::new(now, None, connected(0, false), Arc::new(|| f64::NAN));
+    assert_eq!(machine.deadline(), Some(now + SECONDS(25)));
+    machine.lost(now, &Loss::Broken("cut".to_owned()));
+    let effects = std::iter::from_fn(|| machine.effect()).map(|effect| shown(&effect));
+    assert_eq!(effects.last().unwrap(), "pause 250ms");
+}
+
+#[test]
 fn a_pong_event_is_a_sign_of_life_and_nothing_else() {
     let mut world = World::idle(0);
     world.receive(&json!({"event_type": "pong", "timestamp": TIME}));

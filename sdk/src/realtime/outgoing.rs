@@ -104,8 +104,9 @@ impl OutgoingMessage {
             Outgoing { client_message_id: client_message_id.to_owned(), frame, reply, written: Arc::clone(&written) };
         let exchange = async {
             self.sender.command(Command::Send(outgoing)).await?;
-            // Without an outcome, the task has ended before it has looked at the message.
-            outcome.await.unwrap_or_else(|_| Err(over()))
+            // Without an outcome, the task has not taken the message any more, or is gone together with its runtime. Then
+            // the message may have been on its way.
+            outcome.await.unwrap_or_else(|_| Err(over().maybe_processed(written.load(Ordering::Acquire))))
         };
         attempts::before(clock.now().checked_add(timeout), clock, exchange).await.unwrap_or_else(|| {
             let error = Error::timeout(format!("the message was not acknowledged within {timeout:?}"));

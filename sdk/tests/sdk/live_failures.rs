@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parlor_sdk::{Client, Code, ErrorKind, Event};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::clock::VirtualClock;
 use crate::live::{are_told, client, connect, told};
@@ -203,6 +204,30 @@ async fn a_message_has_its_time() {
     let error = patiently(session.send("Hello?").client_message_id("m-1").timeout(SECONDS(5))).await.unwrap_err();
     assert_eq!((error.kind(), error.client_message_id()), (ErrorKind::Timeout, Some("m-1")));
     assert!(error.is_retryable() && error.was_maybe_processed());
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_written_may_have_been_stored_even_if_the_runtime_of_the_session_is_gone() {
+    let (heard, is_heard) = oneshot::channel();
+    let server = LiveServer::start([fall_silent(async |mut peer| {
+        peer.greet(0, false).await;
+        peer.hear_message().await;
+        heard.send(()).unwrap();
+        peer
+    })])
+    .await;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let connect = client(&server, &VirtualClock::new()).connect(CHAT_ID, "ada");
+    let session = patiently(runtime.spawn(connect.into_future())).await.unwrap().unwrap();
+    let sending = tokio::spawn(session.send("Hello?").into_future());
+    patiently(is_heard).await.unwrap();
+    runtime.shutdown_background();
+    let error = patiently(sending).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.was_maybe_processed());
+    let error = patiently(session.send("Hello?")).await.unwrap_err();
+    assert_eq!((error.kind(), error.was_maybe_processed()), (ErrorKind::Closed, false));
     server.finish().await;
 }
 

@@ -18,9 +18,9 @@ use std::time::Duration;
 /// carries an `Idempotency-Key`, unless what it creates expires by itself, as a ticket does: the server carries it out
 /// once and answers the repetition with the first answer. 500 is in the list because the server keeps the key together
 /// with what it creates, so after a failure there is neither. Every `PATCH` of the API is a JSON merge patch, which
-/// gives the same result however often it is applied (RFC 7396). A repeated `DELETE` may find that the first attempt has
-/// done it, which counts as success: see [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is repeated:
-/// another 4xx would be refused again, and an answer that cannot be understood would be the same again.
+/// gives the same result however often it is applied (RFC 7396). A repeated `DELETE` may find that the first attempt
+/// has done it, which counts as success: see [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is
+/// repeated: another 4xx would be refused again, and an answer that cannot be understood would be the same again.
 ///
 /// **How often.** At most [`max_attempts`](RetryPolicy::max_attempts), within the call's total time: a pause that
 /// would last to the deadline or longer is not begun, the last error is returned instead. And only while the client's

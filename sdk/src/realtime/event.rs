@@ -259,6 +259,9 @@ pub enum DisconnectReason {
     /// The application did not take events for five seconds while more of them were waiting than the session
     /// [keeps](crate::Connect::buffer_bytes).
     Overflow,
+    /// The server left a message out. It is asked once more for everything after the last one; what it leaves out again is
+    /// an [`Event::Gap`].
+    Incomplete,
     /// A new one could not be opened: no network, no server, or none that takes connections at the moment.
     Unreachable,
 }
@@ -346,6 +349,7 @@ impl fmt::Display for DisconnectReason {
             Self::Broken => f.write_str("the connection broke"),
             Self::Silent => f.write_str("nothing was heard from the server"),
             Self::Overflow => f.write_str("the application takes events more slowly than they come"),
+            Self::Incomplete => f.write_str("the server left a message out"),
             Self::Unreachable => f.write_str("no connection could be opened"),
         }
     }

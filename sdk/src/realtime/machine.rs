@@ -179,7 +179,6 @@ impl Machine {
     /// An event was read from the connection; its text has so many bytes.
     pub(crate) fn received(&mut self, now: Instant, event: Event, bytes: usize) {
         self.heard(now);
-        let (is_receipt, seq) = (matches!(event, Event::MessageReceived(_)), event.seq());
         match &event {
             Event::MessageReceived(received) => self.outbox.received(received),
             Event::MessageCreated(created) => self.outbox.created(&created.message),
@@ -187,15 +186,26 @@ impl Machine {
             Event::Unknown(unknown) if unknown.event_type == "pong" => return,
             _ => {}
         }
-        match seq.map_or(Admission::Next, |seq| self.position.admit(seq, is_receipt)) {
+        let may_ask_again = matches!(self.state, State::Open(Open { closing: None, .. }));
+        match event.seq().map_or(Admission::Next, |seq| self.position.admit(seq, may_ask_again)) {
             Admission::Next => self.deliver(event, bytes),
-            Admission::Repeated | Admission::Early => {}
+            Admission::Repeated => {}
+            Admission::Early => return self.ask_again(now),
             Admission::After(gap) => {
                 self.deliver(Event::Gap(gap), 0);
                 self.deliver(event, bytes);
             }
         }
         self.leave_when_settled(now);
+    }
+
+    /// The server has left something out.
+    fn ask_again(&mut self, now: Instant) {
+        let State::Open(open) = self.state else { return };
+        self.forget_failures_of_old(now, open);
+        self.effects.push_back(Effect::HangUp(Some(close_code::AWAY)));
+        let reason = DisconnectReason::Incomplete;
+        self.pause(reason, reason.to_string(), Duration::ZERO);
     }
 
     fn refused(&mut self, now: Instant, error: &ErrorEvent) -> bool {

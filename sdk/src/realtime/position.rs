@@ -7,8 +7,8 @@ use crate::realtime::event::{Connected, Gap};
 pub(crate) struct Position {
     /// None before the first connection of a session that begins wherever the chat is.
     at: Option<u64>,
-    /// Up to here, messages that were stored before the connection was opened are being read again.
-    replayed_until: u64,
+    /// After which place the server is asked a second time for what it left out.
+    asked_again: Option<u64>,
 }
 
 /// What to do with something that has a place.
@@ -16,9 +16,9 @@ pub(crate) struct Position {
 pub(crate) enum Admission {
     /// It is the next one.
     Next,
-    /// It has been shown.
+    /// It has been shown: a repeated acknowledgement, which has the place of the first one.
     Repeated,
-    /// It will be shown when the replay comes to it.
+    /// Something is missing before it, which another connection may bring.
     Early,
     /// It is the next one that there is.
     After(Gap),
@@ -26,7 +26,7 @@ pub(crate) enum Admission {
 
 impl Position {
     pub(crate) fn new(after_seq: Option<u64>) -> Self {
-        Self { at: after_seq, replayed_until: 0 }
+        Self { at: after_seq, asked_again: None }
     }
 
     /// What to ask the server for.
@@ -35,29 +35,31 @@ impl Position {
     }
 
     pub(crate) fn connected(&mut self, connected: &Connected) -> Option<Gap> {
-        self.replayed_until = connected.last_seq;
         let asked = self.at;
         if connected.resumed && asked.is_some() {
             return None;
         }
-        self.at = Some(connected.last_seq);
+        *self = Self::new(Some(connected.last_seq));
         // A place that was asked for and is not there is of a history that the server does not have any more.
         asked.map(|_| Gap { after_seq: 0, next_seq: connected.last_seq.saturating_add(1) })
     }
 
-    /// `is_receipt`: an acknowledgement of what was sent before carries the place it got then, whatever the stream has
-    /// come to.
-    pub(crate) fn admit(&mut self, seq: u64, is_receipt: bool) -> Admission {
+    /// `may_ask_again`: whether there can be another connection. Where one has not helped, the next would not either.
+    pub(crate) fn admit(&mut self, seq: u64, may_ask_again: bool) -> Admission {
         let at = self.at.unwrap_or(0);
         if seq <= at {
             return Admission::Repeated;
         }
-        let next = at.saturating_add(1);
-        if seq > next && is_receipt && at < self.replayed_until {
+        if seq == at.saturating_add(1) {
+            self.at = Some(seq);
+            return Admission::Next;
+        }
+        if may_ask_again && self.asked_again != Some(at) {
+            self.asked_again = Some(at);
             return Admission::Early;
         }
         self.at = Some(seq);
-        if seq == next { Admission::Next } else { Admission::After(Gap { after_seq: at, next_seq: seq }) }
+        Admission::After(Gap { after_seq: at, next_seq: seq })
     }
 }
 
@@ -86,24 +88,23 @@ mod tests {
     fn each_place_is_shown_once_and_in_order() {
         let mut position = Position::new(Some(0));
         assert_eq!(position.connected(&connected(0, true)), None);
-        assert_eq!(position.admit(1, false), Admission::Next);
-        assert_eq!(position.admit(1, true), Admission::Repeated);
-        assert_eq!(position.admit(2, true), Admission::Next);
-        assert_eq!(position.admit(5, false), Admission::After(Gap { after_seq: 2, next_seq: 5 }));
-        assert_eq!(position.admit(4, false), Admission::Repeated);
-        assert_eq!(position.after_seq(), Some(5));
-        assert_eq!(position.admit(7, true), Admission::After(Gap { after_seq: 5, next_seq: 7 }));
+        for (seq, expected) in [(1, Admission::Next), (1, Admission::Repeated), (2, Admission::Next)] {
+            assert_eq!(position.admit(seq, true), expected);
+        }
+        assert_eq!(position.after_seq(), Some(2));
     }
 
     #[test]
-    fn an_acknowledgement_does_not_run_ahead_of_the_replay() {
-        let mut position = Position::new(Some(3));
-        assert_eq!(position.connected(&connected(6, true)), None);
-        assert_eq!(position.admit(6, true), Admission::Early);
-        assert_eq!(position.admit(4, false), Admission::Next);
-        assert_eq!(position.admit(5, true), Admission::Next);
-        assert_eq!(position.admit(5, false), Admission::Repeated);
-        assert_eq!(position.admit(6, false), Admission::Next);
+    fn what_is_missing_is_asked_for_once_and_then_a_gap() {
+        let mut position = Position::new(Some(2));
+        assert_eq!(position.admit(5, true), Admission::Early);
+        assert_eq!(position.after_seq(), Some(2));
+        assert_eq!(position.connected(&connected(5, true)), None);
+        assert_eq!(position.admit(5, true), Admission::After(Gap { after_seq: 2, next_seq: 5 }));
+        assert_eq!(position.admit(4, true), Admission::Repeated);
+        assert_eq!(position.admit(7, true), Admission::Early, "another place");
+        assert_eq!(position.admit(6, true), Admission::Next);
+        assert_eq!(position.admit(9, false), Admission::After(Gap { after_seq: 6, next_seq: 9 }));
     }
 
     #[test]

@@ -32,8 +32,8 @@ use crate::realtime::sender::Sender;
 /// begins anew with [`Event::MessageStreamStarted`] and all of its text so far; one that has ended comes as
 /// [`Event::MessageCreated`].
 ///
-/// Where the stream cannot be complete, an [`Event::Gap`] tells which messages to read with
-/// [`list_messages`](crate::Client::list_messages).
+/// When the server leaves a message out, another connection is to bring it. Where the stream cannot be complete, an
+/// [`Event::Gap`] tells which messages to read with [`list_messages`](crate::Client::list_messages).
 ///
 /// # The end
 ///

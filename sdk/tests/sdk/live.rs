@@ -152,12 +152,26 @@ async fn a_lost_acknowledgement_is_made_up_for_by_the_replay() {
 }
 
 #[tokio::test]
-async fn what_comes_twice_or_not_at_all_is_told_once_or_as_a_gap() {
+async fn what_comes_twice_is_told_once_and_what_does_not_come_is_asked_for_once_more() {
     let server = LiveServer::start([
         talk(async |mut peer| {
             assert_eq!(peer.handshake.after_seq(), Some(1));
             peer.greet(2, true).await;
             for seq in [2, 2, 3, 2, 6, 5] {
+                peer.say(created(seq, None)).await;
+            }
+            assert_eq!(peer.hear_goodbye().await, Some(1001));
+        }),
+        talk(async |mut peer| {
+            peer.greet(6, true).await;
+            for seq in [4, 6, 7] {
+                peer.say(created(seq, None)).await;
+            }
+            assert_eq!(peer.hear_goodbye().await, Some(1001));
+        }),
+        talk(async |mut peer| {
+            peer.greet(7, true).await;
+            for seq in [6, 5, 7] {
                 peer.say(created(seq, None)).await;
             }
         }),
@@ -170,9 +184,11 @@ async fn what_comes_twice_or_not_at_all_is_told_once_or_as_a_gap() {
     .await;
     let session = patiently(client(&server, &VirtualClock::new()).connect(CHAT_ID, "ada").after_seq(1)).await.unwrap();
     let (sender, mut events) = session.split();
-    are_told(&mut events, &["connected true", "created 2", "created 3", "gap 3..6", "created 6", "lost Broken"]).await;
+    are_told(&mut events, &["connected true", "created 2", "created 3", "lost Incomplete"]).await;
+    are_told(&mut events, &["connected true", "created 4", "lost Incomplete"]).await;
+    are_told(&mut events, &["connected true", "gap 4..6", "created 6", "created 7", "lost Broken"]).await;
     are_told(&mut events, &["connected false", "gap 0..2", "created 2"]).await;
-    assert_eq!(server.positions(), [Some(1), Some(6)]);
+    assert_eq!(server.positions(), [Some(1), Some(3), Some(4), Some(7)]);
     assert_eq!(events.position(), 2);
     sender.close().await;
     server.finish().await;

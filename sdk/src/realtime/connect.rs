@@ -15,7 +15,7 @@ use crate::operation::CONNECT;
 use crate::realtime::handshake::{self, Participant};
 use crate::realtime::machine::Machine;
 use crate::realtime::queue::queue;
-use crate::realtime::sender::{COMMANDS, Sender};
+use crate::realtime::sender::{Sender, UNSEEN};
 use crate::realtime::session::{Events, Session};
 use crate::realtime::task::Task;
 
@@ -99,16 +99,18 @@ impl Connect {
         let position = after_seq.unwrap_or(connected.last_seq);
         let machine = Machine::new(settings.clock.now(), after_seq, connected, Arc::clone(&settings.randomness));
         let (writer, reader) = queue(buffer_bytes);
-        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (to_send, messages) = mpsc::channel(UNSEEN);
+        let (to_signal, signals) = mpsc::channel(UNSEEN);
         let close = Arc::new(Notify::new());
-        let sender = Sender::new(client.clone(), participant.clone(), commands, Arc::clone(&close));
+        let sender = Sender::new(client.clone(), participant.clone(), to_send, to_signal, Arc::clone(&close));
         let task = Task {
             client,
             participant,
             machine,
             socket: Some(socket),
             events: writer,
-            commands: receiver,
+            messages,
+            signals,
             close,
             is_closing: false,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -134,6 +135,11 @@ impl Machine {
             self.outbox.tidy();
         }
         !self.outbox.is_full()
+    }
+
+    /// Ready when there is one waiting message less because somebody has stopped waiting for its outcome.
+    pub(crate) fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.outbox.poll_given_up(context)
     }
 
     /// Whether `overflowed` is over as soon as the queue has plenty of room.
@@ -387,8 +393,7 @@ impl Machine {
     }
 
     fn ping_interval(&self) -> Duration {
-        let random = PING_INTERVAL / 5;
-        PING_INTERVAL - random + part(random, (self.randomness)())
+        PING_INTERVAL * 4 / 5 + part(PING_INTERVAL / 5, (self.randomness)())
     }
 }
 

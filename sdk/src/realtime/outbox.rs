@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -94,6 +95,12 @@ impl Outbox {
     /// Forgets the messages that nobody waits for.
     pub(crate) fn tidy(&mut self) {
         self.waiting.retain(|waiting| !waiting.outgoing.reply.is_closed());
+    }
+
+    /// Ready when nobody waits any more for one of the messages.
+    pub(crate) fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut replies = self.waiting.iter_mut().map(|waiting| &mut waiting.outgoing.reply);
+        if replies.any(|reply| reply.poll_closed(context).is_ready()) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

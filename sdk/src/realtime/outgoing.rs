@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::metadata::Given;
 use crate::realtime::outbox::{Outgoing, Receipt};
 use crate::realtime::sender::{Sender, over};
-use crate::realtime::task::Command;
 
 /// The largest frame that the server reads, in bytes. It would end the session over a larger one.
 const MAX_FRAME: usize = 64 * 1024;
@@ -103,7 +102,7 @@ impl OutgoingMessage {
         let outgoing =
             Outgoing { client_message_id: client_message_id.to_owned(), frame, reply, written: Arc::clone(&written) };
         let exchange = async {
-            self.sender.command(Command::Send(outgoing)).await?;
+            self.sender.hand_over(outgoing).await?;
             // Without an outcome, the task has not taken the message any more, or is gone together with its runtime. Then
             // the message may have been on its way.
             outcome.await.unwrap_or_else(|_| Err(over().maybe_processed(written.load(Ordering::Acquire))))

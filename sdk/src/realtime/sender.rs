@@ -9,11 +9,12 @@ use uuid::Uuid;
 use crate::client::Client;
 use crate::error::Error;
 use crate::realtime::handshake::Participant;
+use crate::realtime::outbox::Outgoing;
 use crate::realtime::outgoing::OutgoingMessage;
-use crate::realtime::task::Command;
+use crate::realtime::task::Signal;
 
-/// How much the application may ask for before the task looks at it; who asks for more waits.
-pub(crate) const COMMANDS: usize = 16;
+/// How many messages, and how many signals, there may be before the task looks at them; who has more waits.
+pub(crate) const UNSEEN: usize = 16;
 
 /// A handle to send with in a [`Session`](crate::Session): [`Session::sender`](crate::Session::sender).
 ///
@@ -23,7 +24,8 @@ pub(crate) const COMMANDS: usize = 16;
 pub struct Sender {
     client: Client,
     participant: Arc<Participant>,
-    commands: mpsc::Sender<Command>,
+    messages: mpsc::Sender<Outgoing>,
+    signals: mpsc::Sender<Signal>,
     close: Arc<Notify>,
 }
 
@@ -31,10 +33,11 @@ impl Sender {
     pub(crate) fn new(
         client: Client,
         participant: Participant,
-        commands: mpsc::Sender<Command>,
+        messages: mpsc::Sender<Outgoing>,
+        signals: mpsc::Sender<Signal>,
         close: Arc<Notify>,
     ) -> Self {
-        Self { client, participant: Arc::new(participant), commands, close }
+        Self { client, participant: Arc::new(participant), messages, signals, close }
     }
 
     /// The session's chat.
@@ -64,9 +67,9 @@ impl Sender {
     }
 
     /// Tells the others that the user is typing. It is worth nothing later, so it is dropped when there is no connection,
-    /// or much else to send.
+    /// or when it is asked for more often than it can be told.
     pub fn typing(&self) {
-        drop(self.commands.try_send(Command::Typing));
+        drop(self.signals.try_send(Signal::Typing));
     }
 
     /// Stops the answer that an assistant is giving in the chat. It does so by ending the stream:
@@ -78,7 +81,7 @@ impl Sender {
     /// it could stop another answer. [`Closed`](crate::ErrorKind::Closed) when the session is over.
     pub async fn cancel(&self) -> Result<(), Error> {
         let (reply, connected) = oneshot::channel();
-        self.commands.send(Command::Cancel(reply)).await.map_err(|_| over())?;
+        self.signals.send(Signal::Cancel(reply)).await.map_err(|_| over())?;
         match connected.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::connect("there is no connection to cancel an answer over")),
@@ -94,15 +97,15 @@ impl Sender {
     /// ends. Without this, a session whose last handle is dropped is closed without waiting for anything.
     pub async fn close(&self) {
         self.close.notify_one();
-        self.commands.closed().await;
+        self.messages.closed().await;
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub(crate) async fn command(&self, command: Command) -> Result<(), Error> {
-        self.commands.send(command).await.map_err(|_| over())
+    pub(crate) async fn hand_over(&self, message: Outgoing) -> Result<(), Error> {
+        self.messages.send(message).await.map_err(|_| over())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task that owns the connection of a session: it tells the machine what happens, and does what the machine says.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,9 +23,8 @@ use crate::realtime::socket::{Heard, Socket};
 const TYPING: &str = r#"{"type":"typing"}"#;
 const CANCEL: &str = r#"{"type":"cancel"}"#;
 
-/// What the application asks of the session.
-pub(crate) enum Command {
-    Send(Outgoing),
+/// What the application asks of the connection that is open now, if there is one.
+pub(crate) enum Signal {
     Typing,
     /// Answered with whether there is a connection.
     Cancel(oneshot::Sender<bool>),
@@ -39,7 +38,10 @@ pub(crate) struct Task {
     pub(crate) machine: Machine,
     pub(crate) socket: Option<Socket>,
     pub(crate) events: Writer,
-    pub(crate) commands: mpsc::Receiver<Command>,
+    /// Left waiting while the outbox is full.
+    pub(crate) messages: mpsc::Receiver<Outgoing>,
+    /// Never left waiting: what they ask for is worth nothing later, or worse.
+    pub(crate) signals: mpsc::Receiver<Signal>,
     pub(crate) close: Arc<Notify>,
     /// Nothing more is sent.
     pub(crate) is_closing: bool,
@@ -57,7 +59,12 @@ struct Waits {
 /// Of all that is waited for, what came first.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Happened {
-    Asked(Option<Command>),
+    Sent(Outgoing),
+    Signalled(Signal),
+    /// There are no senders any more.
+    Alone,
+    /// The outbox was full, and somebody has stopped waiting.
+    GivenUp,
     Closing,
     Heard(Result<Heard, Loss>),
     Opened(Result<(Socket, Connected), Error>),
@@ -81,7 +88,7 @@ impl Task {
                 return;
             }
             match self.wait(&mut waits, has_senders).await {
-                Happened::Asked(None) => has_senders = false,
+                Happened::Alone => has_senders = false,
                 happened => self.tell(&mut waits, happened),
             }
         }
@@ -105,14 +112,18 @@ impl Task {
     }
 
     async fn wait(&mut self, waits: &mut Waits, has_senders: bool) -> Happened {
-        let takes_messages = has_senders && self.machine.takes_messages();
+        let takes_messages = self.machine.takes_messages();
         let reads = self.events.has_room();
         let deadline = self.machine.deadline();
         if waits.timer.as_ref().map(|(instant, _)| *instant) != deadline {
             waits.timer = deadline.map(|instant| (instant, self.client.inner.settings.clock.reached(instant)));
         }
         tokio::select! {
-            command = self.commands.recv(), if takes_messages => Happened::Asked(command),
+            message = self.messages.recv(), if has_senders && takes_messages => {
+                message.map_or(Happened::Alone, Happened::Sent)
+            }
+            signal = self.signals.recv(), if has_senders => signal.map_or(Happened::Alone, Happened::Signalled),
+            () = poll_fn(|context| self.machine.poll_given_up(context)), if !takes_messages => Happened::GivenUp,
             () = self.close.notified() => Happened::Closing,
             heard = next(&mut self.socket, reads) => Happened::Heard(heard),
             opened = ready(&mut waits.opening) => Happened::Opened(opened),
@@ -125,11 +136,23 @@ impl Task {
     fn tell(&mut self, waits: &mut Waits, happened: Happened) {
         let now = self.now();
         match happened {
-            Happened::Asked(command) => command.into_iter().for_each(|command| self.obey(now, command)),
+            Happened::Sent(message) => self.send(now, message),
+            Happened::Signalled(signal) => {
+                // It does not overtake what was sent before.
+                while self.machine.takes_messages()
+                    && let Ok(message) = self.messages.try_recv()
+                {
+                    self.send(now, message);
+                }
+                self.obey(signal);
+            }
             Happened::Closing => {
-                // What was sent before counts, even if it has not been looked at.
-                while let Ok(command) = self.commands.try_recv() {
-                    self.obey(now, command);
+                // What was asked for before counts, even if it has not been looked at.
+                while let Ok(message) = self.messages.try_recv() {
+                    self.send(now, message);
+                }
+                while let Ok(signal) = self.signals.try_recv() {
+                    self.obey(signal);
                 }
                 self.is_closing = true;
                 self.machine.close(now);
@@ -157,20 +180,25 @@ impl Task {
                 waits.timer = None;
                 self.machine.reached(now);
             }
-            Happened::Read => {}
+            // The next round sees what has changed.
+            Happened::Alone | Happened::GivenUp | Happened::Read => {}
         }
     }
 
-    fn obey(&mut self, now: Instant, command: Command) {
-        match command {
-            // Its sender learns from the lost reply that the session is over.
-            Command::Send(_) if self.is_closing => {}
-            Command::Send(outgoing) => self.machine.send(now, outgoing),
-            Command::Typing => {
+    fn send(&mut self, now: Instant, message: Outgoing) {
+        // Otherwise its sender learns from the lost reply that the session is over.
+        if !self.is_closing {
+            self.machine.send(now, message);
+        }
+    }
+
+    fn obey(&mut self, signal: Signal) {
+        match signal {
+            Signal::Typing => {
                 self.machine.signal(TYPING);
             }
             // Whoever does not wait any more does not want to know.
-            Command::Cancel(reply) => drop(reply.send(self.machine.signal(CANCEL))),
+            Signal::Cancel(reply) => drop(reply.send(self.machine.signal(CANCEL))),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use parlor_sdk::{Client, Code, ErrorKind, Event};
+use parlor_sdk::{Client, Code, Error, ErrorKind, Event, Receipt, Sender};
 use serde_json::json;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::clock::VirtualClock;
 use crate::live::{are_told, client, connect, told};
@@ -281,6 +282,65 @@ async fn nothing_is_cancelled_later() {
     let error = patiently(sender.cancel()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     patiently(sender.close()).await;
+    server.finish().await;
+}
+
+/// As many messages as may be without an answer, each with five seconds. They wait when this returns.
+async fn send_all_that_may_wait(sender: &Sender) -> Vec<JoinHandle<Result<Receipt, Error>>> {
+    let message = |number| sender.send("Hello?").client_message_id(format!("m-{number}")).timeout(SECONDS(5));
+    let sending = (0..64).map(|number| tokio::spawn(message(number).into_future())).collect();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    sending
+}
+
+#[tokio::test]
+async fn nothing_is_cancelled_later_however_much_waits_for_a_connection() {
+    let server = LiveServer::start([
+        talk(async |mut peer| peer.greet(0, false).await),
+        // Without a greeting the connection is not open.
+        talk(async |mut peer| assert_eq!(peer.hear_goodbye().await, None)),
+    ])
+    .await;
+    let (sender, mut events) = connect(&server).await.split();
+    are_told(&mut events, &["connected false", "lost Broken"]).await;
+    let sending = send_all_that_may_wait(&sender).await;
+    let error = patiently(sender.cancel()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    patiently(sender.close()).await;
+    for sent in sending {
+        let error = patiently(sent).await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.was_maybe_processed()), (ErrorKind::Closed, false));
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn messages_whose_time_is_over_make_room_for_others() {
+    let clock = VirtualClock::new();
+    let (heard, is_heard) = oneshot::channel();
+    let server = LiveServer::start([talk(async |mut peer| {
+        peer.greet(0, false).await;
+        for number in 0..64 {
+            assert_eq!(peer.hear_message().await, format!("m-{number}"));
+        }
+        heard.send(()).unwrap();
+        assert_eq!(peer.hear_message().await, "after");
+        peer.say(received(1, "after")).await;
+        assert_eq!(peer.hear_goodbye().await, Some(1000));
+    })])
+    .await;
+    let session = patiently(client(&server, &clock).connect(CHAT_ID, "ada")).await.unwrap();
+    let sending = send_all_that_may_wait(&session.sender()).await;
+    patiently(is_heard).await.unwrap();
+    // No more than that: a ping, for one, would make the session look at what waits.
+    clock.advance(SECONDS(5));
+    for sent in sending {
+        assert_eq!(patiently(sent).await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    assert_eq!(patiently(session.send("Hello?").client_message_id("after")).await.unwrap().seq, 1);
+    patiently(session.close()).await;
     server.finish().await;
 }
 

@@ -12,13 +12,17 @@
 
 use std::env;
 use std::error::Error;
+use std::future::{IntoFuture, poll_fn};
 use std::io::{self, Write};
+use std::task::Poll;
 use std::thread;
 
 use parlor_sdk::uuid::Uuid;
-use parlor_sdk::{Client, Event, Gap, Message, NewChat, Receipt, Sender};
+use parlor_sdk::{Client, Event, Gap, Message, NewChat, OutgoingMessage, Receipt};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+
+/// A message on its way.
+type Sending = <OutgoingMessage as IntoFuture>::IntoFuture;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -35,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // From the first message on: the whole conversation is shown before it goes on.
     let (sender, mut events) = client.connect(chat_id, user).after_seq(0).await?.split();
     let mut lines = lines();
-    let mut sending = JoinSet::new();
+    let mut sending = Vec::new();
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -45,14 +49,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
             line = lines.recv() => match line.as_deref() {
                 None | Some("/quit") => break,
                 Some("") => sender.typing(),
-                Some("/cancel") => sender.cancel().await?,
+                Some("/cancel") => {
+                    if let Err(error) = sender.cancel().await {
+                        eprintln!("  (not cancelled: {error})");
+                    }
+                }
                 // Not awaited here: events are to be shown while it is under way.
-                Some(line) => drop(sending.spawn(send(sender.clone(), line.to_owned()))),
+                Some(line) => sending.push(sender.send(line).into_future()),
             },
+            sent = next_sent(&mut sending) => report(sent),
         }
     }
-    while let Some(sent) = sending.join_next().await {
-        sent?;
+    while !sending.is_empty() {
+        report(next_sent(&mut sending).await);
     }
     sender.close().await;
     // What has come in the meantime.
@@ -63,8 +72,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn send(sender: Sender, line: String) {
-    match sender.send(line).await {
+/// What the first message that has an outcome came to; it waits for ever when none is on its way. All are polled in the
+/// order of the lines, so in this order they are sent. Tasks of their own would begin in any.
+async fn next_sent(sending: &mut Vec<Sending>) -> Result<Receipt, parlor_sdk::Error> {
+    poll_fn(|context| {
+        for at in 0..sending.len() {
+            if let Poll::Ready(sent) = sending[at].as_mut().poll(context) {
+                drop(sending.remove(at));
+                return Poll::Ready(sent);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn report(sent: Result<Receipt, parlor_sdk::Error>) {
+    match sent {
         Ok(Receipt { seq, .. }) => println!("  (stored as {seq})"),
         Err(error) => eprintln!("  (not stored: {error})"),
     }

@@ -24,6 +24,7 @@ use crate::{
         body::{FromMembers, JsonBody, Members},
         context::Context,
         docs::named,
+        origin,
         path::Path,
         problem::{Code, Problem},
     },
@@ -102,11 +103,8 @@ fn is_of_this_page(headers: &HeaderMap) -> bool {
     {
         return false;
     }
-    // No browser posts without it. The scheme is not compared: a proxy may have ended TLS.
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    authority.is_some() && authority == host
+    // No browser posts without it.
+    !headers.contains_key(header::ORIGIN) || origin::is_own(headers)
 }
 
 /// What an application's backend does for its pages.

@@ -14,6 +14,7 @@ pub(crate) mod field_error;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod listen;
+pub(crate) mod origin;
 pub(crate) mod path;
 pub(crate) mod paths;
 pub(crate) mod problem;

@@ -33,6 +33,7 @@ use crate::{
         context::Context,
         docs::named,
         field_error::FieldError,
+        origin,
         problem::{Code, Failure, Operation, Problem},
         query::{FromParameter, FromQuery, Parameter, Parameters, Query},
     },
@@ -137,10 +138,11 @@ impl Realtime {
         self.check_origin(request.headers())?;
         if has_ticket {
             let Query(ConnectByTicket { ticket, chat_id, after_seq }) = Query::parse(query)?;
-            // A ticket is good for one connection: one that cannot be made must not use it up.
+            // A ticket is good for one connection: one that cannot be made must not use it up. Which chat it is for is
+            // known only afterwards.
             upgrade::handshake(request)?;
             let join = self.redeem(request, &ticket.0, after_seq).await?;
-            if chat_id.is_some_and(|Given(chat)| chat != join.chat.to_string()) {
+            if chat_id.is_some_and(|Given(chat)| !ChatId::from_parameter(&chat).is_ok_and(|chat| chat.0 == join.chat)) {
                 let error = FieldError::new(format!("/query/{}", CHAT.name), "is not the chat of the ticket");
                 return Err(Problem::invalid(vec![error]));
             }
@@ -171,11 +173,8 @@ impl Realtime {
     /// A browser says which site's page asks; if sites are listed, it must be one of them, or this server itself.
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-        if self.origins.is_empty() || self.origins.iter().any(|allowed| origin == allowed.as_str()) {
-            return Ok(());
-        }
-        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-        if host.is_some_and(|host| headers.get(header::HOST).is_some_and(|ours| ours == host)) {
+        let is_listed = self.origins.iter().any(|allowed| origin == allowed.as_str());
+        if self.origins.is_empty() || is_listed || origin::is_own(headers) {
             return Ok(());
         }
         Err(Problem::detailed(Code::Unauthorized, "Pages of this origin may not connect."))

@@ -125,7 +125,7 @@ fn channel() -> Value {
     })
 }
 
-/// What a client should know, unless the operator has set it otherwise.
+/// What a client should know, unless whoever embeds the server has set it otherwise.
 fn limits(limits: &RealtimeLimits) -> Value {
     json!({
         "message_bytes": MAX_MESSAGE,

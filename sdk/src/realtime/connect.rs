@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -102,7 +103,15 @@ impl Connect {
         let (to_send, messages) = mpsc::channel(UNSEEN);
         let (to_signal, signals) = mpsc::channel(UNSEEN);
         let close = Arc::new(Notify::new());
-        let sender = Sender::new(client.clone(), participant.clone(), to_send, to_signal, Arc::clone(&close));
+        let is_held_up = Arc::new(AtomicBool::new(false));
+        let sender = Sender {
+            client: client.clone(),
+            participant: Arc::new(participant.clone()),
+            messages: to_send,
+            signals: to_signal,
+            close: Arc::clone(&close),
+            is_held_up: Arc::clone(&is_held_up),
+        };
         let task = Task {
             client,
             participant,
@@ -112,6 +121,7 @@ impl Connect {
             messages,
             signals,
             close,
+            is_held_up,
             is_closing: false,
         };
         tokio::spawn(task.run());

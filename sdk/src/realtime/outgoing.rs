@@ -95,7 +95,7 @@ impl OutgoingMessage {
 
     async fn send_as(self, client_message_id: &str) -> Result<Receipt, Error> {
         let frame = self.frame(client_message_id)?;
-        let settings = &self.sender.client().inner.settings;
+        let settings = &self.sender.client.inner.settings;
         let (clock, timeout) = (&*settings.clock, self.timeout.unwrap_or(settings.total_timeout));
         let written = Arc::new(AtomicBool::new(false));
         let (reply, outcome) = oneshot::channel();
@@ -108,7 +108,10 @@ impl OutgoingMessage {
             outcome.await.unwrap_or_else(|_| Err(over().maybe_processed(written.load(Ordering::Acquire))))
         };
         attempts::before(clock.now().checked_add(timeout), clock, exchange).await.unwrap_or_else(|| {
-            let error = Error::timeout(format!("the message was not acknowledged within {timeout:?}"));
+            let is_held_up = self.sender.is_held_up.load(Ordering::Acquire);
+            let why =
+                if is_held_up { ": the events of the session are not read, and hold acknowledgements up" } else { "" };
+            let error = Error::timeout(format!("the message was not acknowledged within {timeout:?}{why}"));
             Err(error.maybe_processed(written.load(Ordering::Acquire)))
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
@@ -22,24 +23,16 @@ pub(crate) const UNSEEN: usize = 16;
 /// [closed](Sender::close).
 #[derive(Clone)]
 pub struct Sender {
-    client: Client,
-    participant: Arc<Participant>,
-    messages: mpsc::Sender<Outgoing>,
-    signals: mpsc::Sender<Signal>,
-    close: Arc<Notify>,
+    pub(crate) client: Client,
+    pub(crate) participant: Arc<Participant>,
+    pub(crate) messages: mpsc::Sender<Outgoing>,
+    pub(crate) signals: mpsc::Sender<Signal>,
+    pub(crate) close: Arc<Notify>,
+    /// Whether the connection is not read because the application takes no events.
+    pub(crate) is_held_up: Arc<AtomicBool>,
 }
 
 impl Sender {
-    pub(crate) fn new(
-        client: Client,
-        participant: Participant,
-        messages: mpsc::Sender<Outgoing>,
-        signals: mpsc::Sender<Signal>,
-        close: Arc<Notify>,
-    ) -> Self {
-        Self { client, participant: Arc::new(participant), messages, signals, close }
-    }
-
     /// The session's chat.
     pub fn chat_id(&self) -> Uuid {
         self.participant.chat_id
@@ -52,6 +45,9 @@ impl Sender {
 
     /// A message of the session's user, 1–32,768 characters. Awaiting it sends it, and comes to a
     /// [`Receipt`](crate::Receipt) when it is stored.
+    ///
+    /// Whoever only sends drops the [`Events`](crate::Events). Each message is an event too, and events that are not taken
+    /// hold the acknowledgements up: [slow readers](crate::Session#slow-readers).
     ///
     /// ```no_run
     /// # async fn send(sender: parlor_sdk::Sender) -> Result<(), parlor_sdk::Error> {
@@ -98,10 +94,6 @@ impl Sender {
     pub async fn close(&self) {
         self.close.notify_one();
         self.messages.closed().await;
-    }
-
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
     }
 
     pub(crate) async fn hand_over(&self, message: Outgoing) -> Result<(), Error> {

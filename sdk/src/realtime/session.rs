@@ -57,6 +57,10 @@ use crate::realtime::sender::Sender;
 /// [`DisconnectReason::Overflow`](crate::DisconnectReason::Overflow). What waits is kept; when the application has taken
 /// half of it, a new connection goes on after it.
 ///
+/// Acknowledgements come over the same connection, so unread events hold them up, and what is
+/// [sent](Sender::send) meanwhile runs out of time. Each message sent is an event too: [`Event::MessageReceived`]. Whoever
+/// only sends drops the [`Events`]; then nothing is kept, and nothing waits.
+///
 /// # Keep-alive
 ///
 /// Pings of the server are answered, and the session sends its own every 20 to 25 seconds. A connection on which nothing

@@ -3,6 +3,7 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -43,6 +44,8 @@ pub(crate) struct Task {
     /// Never left waiting: what they ask for is worth nothing later, or worse.
     pub(crate) signals: mpsc::Receiver<Signal>,
     pub(crate) close: Arc<Notify>,
+    /// Whether the connection is not read because the application takes no events, for who waits for an acknowledgement.
+    pub(crate) is_held_up: Arc<AtomicBool>,
     /// Nothing more is sent.
     pub(crate) is_closing: bool,
 }
@@ -100,13 +103,12 @@ impl Task {
 
     fn look_at_the_queue(&mut self) {
         let now = self.now();
-        if self.machine.waits_for_the_reader() {
-            if self.events.has_plenty_of_room() {
-                self.machine.relieved(now);
-            }
-        } else if self.events.has_room() {
+        let waits = self.machine.waits_for_the_reader();
+        let goes_on = if waits { self.events.has_plenty_of_room() } else { self.events.has_room() };
+        self.is_held_up.store(!goes_on, Ordering::Release);
+        if goes_on {
             self.machine.relieved(now);
-        } else {
+        } else if !waits {
             self.machine.stalled(now);
         }
     }

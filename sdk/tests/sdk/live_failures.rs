@@ -205,7 +205,33 @@ async fn a_message_has_its_time() {
     let error = patiently(session.send("Hello?").client_message_id("m-1").timeout(SECONDS(5))).await.unwrap_err();
     assert_eq!((error.kind(), error.client_message_id()), (ErrorKind::Timeout, Some("m-1")));
     assert!(error.is_retryable() && error.was_maybe_processed());
+    assert!(!error.to_string().contains("not read"), "{error}");
     server.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_acknowledgement_waits_behind_unread_events_says_so() {
+    let clock = VirtualClock::new();
+    let time = clock.clone();
+    // Before and after the connection is given up because of that.
+    for passes in [SECONDS(3), SECONDS(5)] {
+        let time = time.clone();
+        let server = LiveServer::start([fall_silent(async move |mut peer| {
+            peer.greet(0, false).await;
+            let name = peer.hear_message().await;
+            peer.say(received(1, &name)).await;
+            time.advance(passes);
+            peer
+        })])
+        .await;
+        let connect = client(&server, &clock).connect(CHAT_ID, "ada").buffer_bytes(1);
+        let session = patiently(connect).await.unwrap();
+        let error = patiently(session.send("Hello?").timeout(passes)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("the events of the session are not read"), "{error}");
+        assert!(error.was_maybe_processed());
+        server.finish().await;
+    }
 }
 
 #[tokio::test]

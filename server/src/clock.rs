@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
+
+use crate::lock::lock;
 
 /// Where the server's wall-clock time comes from.
 pub trait Clock: fmt::Debug + Send + Sync {
@@ -56,8 +58,7 @@ impl Moments {
 
     /// A new time-ordered id (UUID version 7, RFC 9562) and its moment.
     pub fn next(&self) -> (Uuid, DateTime<Utc>) {
-        // Nothing in here panics half-way, so what a poisoned lock guards is whole.
-        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sequence = lock(&self.sequence);
         let now = self.now().max(sequence.last);
         sequence.last = now;
         // Not before 1970, where the sequence begins.

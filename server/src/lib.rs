@@ -53,3 +53,4 @@ pub mod tenant;
 mod api;
 mod demo;
 mod http;
+mod lock;

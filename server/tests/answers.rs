@@ -57,6 +57,13 @@ async fn start(script: &Arc<Script>) -> (TestDatabase, TestServer, Client, Strin
     (database, server, client, chat)
 }
 
+/// Says something, and returns the beginning of its answer.
+async fn ask(live: &mut Live, question: &str, name: &str) -> Value {
+    live.say(question, name).await;
+    live.event("message_received").await;
+    live.event("message_stream_started").await
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "what a stream yields")]
 fn token(text: &str) -> Token {
     Ok(text.to_owned())
@@ -124,9 +131,7 @@ async fn who_joins_in_the_middle_gets_all_so_far_and_then_the_rest() {
     let (_database, server, _client, chat) = start(&script).await;
     let tokens = script.answer();
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("question", "m").await;
-    ann.event("message_received").await;
-    let started = ann.event("message_stream_started").await;
+    let started = ask(&mut ann, "question", "m").await;
     let (mut early, _) = Live::resume(&server, &chat, "ann", None).await;
     assert_eq!(early.event("message_stream_started").await["message_id"], started["message_id"]);
     for word in ["The ", "answer "] {
@@ -152,9 +157,7 @@ async fn answers_of_a_chat_come_one_after_the_other_and_see_what_was_said_before
     let (_database, server, _client, chat) = start(&script).await;
     let (first, second) = (script.answer(), script.answer());
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("one?", "m1").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "one?", "m1").await;
     ann.say("two?", "m2").await;
     ann.event("message_received").await;
     first.send(token("One!")).unwrap();
@@ -177,9 +180,7 @@ async fn a_cancelled_answer_keeps_what_has_come_and_the_next_question_is_answere
     let (first, second) = (script.answer(), script.answer());
     let mut ann = Live::connect(&server, &chat, "ann").await;
     let mut bob = Live::connect(&server, &chat, "ann").await;
-    ann.say("question", "m").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "question", "m").await;
     first.send(token("The an")).unwrap();
     ann.event("message_stream_token").await;
     bob.send(&json!({ "type": "cancel" })).await;
@@ -189,9 +190,7 @@ async fn a_cancelled_answer_keeps_what_has_come_and_the_next_question_is_answere
     let stored = &client.list_messages(&chat, &[], 200).await.json()["messages"][1];
     assert_eq!((&stored["content"], &stored["metadata"]), (&json!("The an"), &json!({ "finish_reason": "cancelled" })));
 
-    ann.say("again", "m2").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "again", "m2").await;
     // Of an answer of which nothing has come, nothing is stored.
     ann.send(&json!({ "type": "cancel" })).await;
     let (_, ended) = rest(&mut ann, String::new(), 0).await;
@@ -224,9 +223,7 @@ async fn an_assistant_that_fails_leaves_the_chat_usable() {
         assert_eq!((&ended["content"], &ended["finish_reason"]), (&json!(said), &json!("error")));
         assert_eq!(ended["seq"].is_null(), said.is_empty());
     }
-    ann.say("question", "m3").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "question", "m3").await;
     whole.send(token("Whole.")).unwrap();
     drop(whole);
     assert_eq!(rest(&mut ann, String::new(), 0).await.1["finish_reason"], "stop");
@@ -239,9 +236,7 @@ async fn stopping_stores_what_has_come_of_an_answer() {
     let (database, server, _client, chat) = start(&script).await;
     let tokens = script.answer();
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("question", "m").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "question", "m").await;
     tokens.send(token("As far as")).unwrap();
     ann.event("message_stream_token").await;
     server.begin_shutdown();
@@ -264,9 +259,7 @@ async fn a_provider_that_panics_fails_one_answer() {
     ann.event("message_received").await;
     assert_eq!(ann.event("error").await["code"], "assistant_failed");
     let tokens = script.answer();
-    ann.say("question", "m2").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "question", "m2").await;
     tokens.send(token("Answer.")).unwrap();
     drop(tokens);
     assert_eq!(rest(&mut ann, String::new(), 0).await.1["seq"], 3);
@@ -278,9 +271,7 @@ async fn no_client_can_take_the_place_of_an_answer() {
     let (_database, server, client, chat) = start(&script).await;
     let (first, second) = (script.answer(), script.answer());
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("question", "m1").await;
-    ann.event("message_received").await;
-    let id = ann.event("message_stream_started").await["message_id"].clone();
+    let id = ask(&mut ann, "question", "m1").await["message_id"].clone();
     ann.say("I was first", id.as_str().unwrap()).await;
     ann.event("message_received").await;
     first.send(token("Answer.")).unwrap();
@@ -297,9 +288,7 @@ async fn what_waits_in_a_chat_that_is_closed_is_not_answered() {
     let (_database, server, client, chat) = start(&script).await;
     let first = script.answer();
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("one?", "m1").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "one?", "m1").await;
     ann.say("two?", "m2").await;
     ann.event("message_received").await;
     client.update_chat(&chat, &json!({ "status": "closed" }), 200).await;
@@ -317,9 +306,7 @@ async fn a_chat_deleted_in_the_middle_of_an_answer_is_gone() {
     let (_database, server, client, chat) = start(&script).await;
     let tokens = script.answer();
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    ann.say("question", "m").await;
-    ann.event("message_received").await;
-    ann.event("message_stream_started").await;
+    ask(&mut ann, "question", "m").await;
     client.delete_chat(&chat, &[("force", "true")], 200).await;
     assert_eq!(ann.closed().await, 4004);
     // The provider is told that nobody listens any more.

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     },
     clock::Moments,
     error::{Error, Result},
+    lock::lock,
     tenant::TenantId,
 };
 
@@ -280,7 +281,6 @@ impl Inner {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
-        // Nothing under this lock panics half-way, so what a poisoned one guards is whole.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }

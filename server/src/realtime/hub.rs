@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     chat::{ConnectionId, Connections, FinishReason, Message, Origin, UserId},
+    lock::lock,
     tenant::TenantId,
 };
 
@@ -275,9 +276,4 @@ fn leave_if_empty(shard: &mut HashMap<Uuid, Room>, chat: Uuid) {
     if shard.get(&chat).is_some_and(|room| room.inboxes.is_empty() && room.answer.is_none()) {
         shard.remove(&chat);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks panics half-way, so what a poisoned one guards is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

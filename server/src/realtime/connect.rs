@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use poem::{
     Endpoint, Request, Response,
     endpoint::make,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use poem_openapi::registry::MetaSchema;
 use uuid::Uuid;
@@ -73,6 +73,8 @@ struct Join {
     user: UserId,
     chat: Uuid,
     after_seq: Option<i64>,
+    /// The server's half of the handshake.
+    accept: HeaderValue,
 }
 
 impl Realtime {
@@ -84,7 +86,6 @@ impl Realtime {
         // Whoever stops the server waits for this connection from here on.
         let tracked = self.sockets.token();
         let join = self.join(&request).await?;
-        let accept = upgrade::handshake(&request)?;
         // Before the chat is read: what is stored from here on is not missed.
         let membership = self.hub.enter(join.tenant, join.chat, join.user.clone(), join.key, self.limits.outbox_bytes);
         if self.closed.is_cancelled() {
@@ -106,8 +107,7 @@ impl Realtime {
         let delivered = join.after_seq.filter(|_| resumed).unwrap_or(chat.message_count);
         let session =
             Session::new(membership.inbox.id, join.user, delivered, self.bounds(), tokio::time::Instant::now().into());
-        let upgrade =
-            request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
+        let upgrade = upgrade::take(&request)?;
         let realtime = self.clone();
         self.sockets.spawn(async move {
             let _tracked = tracked;
@@ -128,7 +128,7 @@ impl Realtime {
             // A task of its own, which has no room for what the switch needed.
             socket.realtime.sockets.clone().spawn(Box::new(socket).run(greeting));
         });
-        Ok(upgrade::switching_protocols(accept))
+        Ok(upgrade::switching_protocols(join.accept))
     }
 
     /// Who asks for what.
@@ -140,8 +140,8 @@ impl Realtime {
             let Query(ConnectByTicket { ticket, chat_id, after_seq }) = Query::parse(query)?;
             // A ticket is good for one connection: one that cannot be made must not use it up. Which chat it is for is
             // known only afterwards.
-            upgrade::handshake(request)?;
-            let join = self.redeem(request, &ticket.0, after_seq).await?;
+            let accept = upgrade::handshake(request)?;
+            let join = self.redeem(request, &ticket.0, after_seq, accept).await?;
             if chat_id.is_some_and(|Given(chat)| !ChatId::from_parameter(&chat).is_ok_and(|chat| chat.0 == join.chat)) {
                 let error = FieldError::new(format!("/query/{}", CHAT.name), "is not the chat of the ticket");
                 return Err(Problem::invalid(vec![error]));
@@ -159,15 +159,22 @@ impl Realtime {
         let chat = chat_id.or_else(|| from_header(request.headers(), CHAT_ID, &mut errors));
         let (Some(user), Some(Given(chat))) = (user, chat) else { return Err(Problem::invalid(errors)) };
         let ChatId(chat) = ChatId::from_parameter(&chat).map_err(|_| Problem::new(Code::ChatNotFound))?;
-        Ok(Join { tenant: caller.tenant, key: caller.key, user, chat, after_seq: after_seq.map(Count::get) })
+        let accept = upgrade::handshake(request)?;
+        Ok(Join { tenant: caller.tenant, key: caller.key, user, chat, after_seq: after_seq.map(Count::get), accept })
     }
 
-    async fn redeem(&self, request: &Request, ticket: &str, after_seq: Option<Count>) -> Result<Join, Problem> {
+    async fn redeem(
+        &self,
+        request: &Request,
+        ticket: &str,
+        after_seq: Option<Count>,
+        accept: HeaderValue,
+    ) -> Result<Join, Problem> {
         let refused = || Problem::detailed(Code::Unauthorized, "The ticket is unknown, used or expired.");
         let ticket = Ticket::presented(ticket).ok_or_else(refused)?;
         let TicketGrant { tenant, key, chat_id, user_id } = self.tickets.redeem(&ticket).await?.ok_or_else(refused)?;
         Context::authenticated(request, tenant);
-        Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get) })
+        Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get), accept })
     }
 
     /// A browser says which site's page asks; if sites are listed, it must be one of them, or this server itself.

@@ -9,10 +9,7 @@ use super::{
     end::{self, End},
     upgrade,
 };
-use crate::{
-    error::Cause,
-    http::problem::{Code, Problem},
-};
+use crate::http::problem::Problem;
 
 /// Where it is.
 pub(crate) const ECHO: &str = "/ws/echo";
@@ -21,8 +18,7 @@ pub(crate) const ECHO: &str = "/ws/echo";
 pub(crate) fn echo() -> impl Endpoint<Output = Response> {
     make(|request: Request| async move {
         let accept = upgrade::handshake(&request)?;
-        let upgrade =
-            request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
+        let upgrade = upgrade::take(&request)?;
         tokio::spawn(async move {
             if let Ok(upgraded) = upgrade.await {
                 repeat(upgrade::stream(upgraded).await).await;

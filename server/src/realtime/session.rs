@@ -291,9 +291,7 @@ impl Session {
             return;
         }
         if delivery.seq > self.delivered + 1 {
-            self.live = false;
-            effects.extend([Effect::Leave, Effect::Read(self.delivered)]);
-            return;
+            return self.leave(effects);
         }
         self.delivered = delivery.seq;
         effects.push(Effect::Send(match (&delivery.acknowledgement, self.stored.remove(&delivery.seq)) {
@@ -304,6 +302,12 @@ impl Session {
             }
             _ => delivery.event.clone(),
         }));
+    }
+
+    /// Goes back to replaying.
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
+        self.live = false;
+        effects.extend([Effect::Leave, Effect::Read(self.delivered)]);
     }
 
     fn sent(
@@ -334,8 +338,7 @@ impl Session {
                     self.stored.insert(message.seq, acknowledgement);
                     if replayed && self.live {
                         // Stored by an attempt whose outcome nobody learnt, so the hub may never tell of it.
-                        self.live = false;
-                        effects.extend([Effect::Leave, Effect::Read(self.delivered)]);
+                        self.leave(effects);
                     }
                 }
                 return;

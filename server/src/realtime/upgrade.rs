@@ -4,7 +4,7 @@
 //! no bound on what waits to be written.
 
 use poem::{
-    Request, Response, Upgraded,
+    OnUpgrade, Request, Response, Upgraded,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
 };
 use tokio_tungstenite::{
@@ -15,7 +15,13 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::http::{field_error::FieldError, problem::Problem};
+use crate::{
+    error::Cause,
+    http::{
+        field_error::FieldError,
+        problem::{Code, Problem},
+    },
+};
 
 /// The version of the protocol that there is.
 const VERSION: &str = "13";
@@ -48,6 +54,11 @@ pub(crate) fn handshake(request: &Request) -> Result<HeaderValue, Problem> {
         // RFC 6455, section 4.4.
         _ => Err(Problem::invalid(errors).with_header(header::SEC_WEBSOCKET_VERSION, VERSION)),
     }
+}
+
+/// What becomes of the request's connection after [`switching_protocols`].
+pub(crate) fn take(request: &Request) -> Result<OnUpgrade, Problem> {
+    request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))
 }
 
 /// 101; the connection is the stream's from then on.

@@ -36,3 +36,4 @@ mod sdk;
 mod shutdown;
 mod tenancy;
 mod tickets;
+mod writing;

@@ -6,7 +6,6 @@ use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, DbBackend, EntityTrait as _, JoinType, PaginatorTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, SelectModel, SelectorRaw,
-    TransactionTrait as _,
     sea_query::{Alias, BinOper, Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
@@ -16,7 +15,6 @@ use super::{
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
     from_micros, labels,
-    open::write_transaction,
     rows::{Column, Rows},
     to_micros,
 };
@@ -85,7 +83,7 @@ impl TenantScope<'_> {
     /// # Errors
     /// [`Error::ChatNotFound`], [`Error::Unavailable`], and what `change` fails with.
     pub async fn update_chat(&self, id: Uuid, change: impl FnOnce(&mut Chat) -> Result<()>) -> Result<Chat> {
-        let transaction = self.store.write.begin_with_options(write_transaction()).await.map_err(fault)?;
+        let transaction = self.store.write.begin().await?;
         let mut chat = self.lock_chat(&transaction, id).await?.ok_or(Error::ChatNotFound)?;
         let before = chat.clone();
         change(&mut chat)?;
@@ -98,11 +96,11 @@ impl TenantScope<'_> {
             .col_expr(chat::Column::Status, Expr::value(status_code(chat.status)))
             .col_expr(chat::Column::UpdatedAt, Expr::value(to_micros(chat.updated_at)))
             .filter(self.place(id))
-            .exec(&transaction)
+            .exec(&*transaction)
             .await
             .map_err(fault)?;
         labels::replace(&transaction, &before.metadata, &chat).await.map_err(fault)?;
-        transaction.commit().await.map_err(fault)?;
+        transaction.commit().await?;
         Ok(chat)
     }
 
@@ -111,19 +109,19 @@ impl TenantScope<'_> {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn delete_chat(&self, id: Uuid) -> Result<bool> {
-        let transaction = self.store.write.begin_with_options(write_transaction()).await.map_err(fault)?;
+        let transaction = self.store.write.begin().await?;
         let Some(chat) = self.lock_chat(&transaction, id).await? else { return Ok(false) };
         let labels = labels::of(self.tenant, &chat.metadata);
         labels::remove(&transaction, id, labels.into_iter()).await.map_err(fault)?;
         let messages = message::Entity::delete_many().filter(message::Column::ChatId.eq(id));
-        messages.exec(&transaction).await.map_err(fault)?;
+        messages.exec(&*transaction).await.map_err(fault)?;
         let tickets = ticket::Entity::delete_many().filter(ticket::Column::ChatId.eq(id));
-        tickets.exec(&transaction).await.map_err(fault)?;
-        chat::Entity::delete_many().filter(self.place(id)).exec(&transaction).await.map_err(fault)?;
+        tickets.exec(&*transaction).await.map_err(fault)?;
+        chat::Entity::delete_many().filter(self.place(id)).exec(&*transaction).await.map_err(fault)?;
         // Last, as the writer has it.
         let records = idempotency_record::Entity::delete_many().filter(idempotency_record::Column::ChatId.eq(id));
-        records.exec(&transaction).await.map_err(fault)?;
-        transaction.commit().await.map_err(fault)?;
+        records.exec(&*transaction).await.map_err(fault)?;
+        transaction.commit().await?;
         Ok(true)
     }
 
@@ -299,7 +297,7 @@ pub(super) fn status_code(status: Status) -> i16 {
     }
 }
 
-fn status_of(code: i16) -> Result<Status> {
+pub(super) fn status_of(code: i16) -> Result<Status> {
     match code {
         0 => Ok(Status::Active),
         1 => Ok(Status::Closed),

@@ -45,7 +45,7 @@ impl Store {
             let place = Expr::tuple(key.iter().map(|column| Expr::col(*column)));
             let deleted = E::delete_many()
                 .filter(place.in_subquery(expired))
-                .exec(&self.write)
+                .exec(&*self.write.turn().await?)
                 .await
                 .map_err(fault)?
                 .rows_affected;

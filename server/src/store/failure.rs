@@ -14,6 +14,16 @@ pub(super) fn driver_fault(error: sqlx::Error) -> Error {
     fault(DbErr::Query(RuntimeErr::SqlxError(error.into())))
 }
 
+/// The same of a statement that the writer called on a file.
+pub(super) fn file_fault(error: rusqlite::Error) -> Error {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    if code.is_some_and(is_temporary_in_a_file) {
+        Error::Unavailable(Cause::new(error))
+    } else {
+        Error::Internal(Cause::new(error))
+    }
+}
+
 /// Whether another connection holds SQLite's lock.
 pub(super) fn is_busy(error: &DbErr) -> bool {
     let (DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {
@@ -50,8 +60,12 @@ fn is_temporary_code(code: &str) -> bool {
         // 55P03 lock not available, 57 operator intervention (shutdown, cancelled), 58 system error.
         return matches!(&code[..2], "08" | "40" | "53" | "57" | "58") || matches!(code, "25006" | "55P03");
     }
+    code.parse().is_ok_and(is_temporary_in_a_file)
+}
+
+fn is_temporary_in_a_file(code: i32) -> bool {
     // BUSY 5, LOCKED 6, NOMEM 7, IOERR 10, FULL 13, CANTOPEN 14.
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
+    matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14)
 }
 
 #[cfg(test)]

@@ -29,7 +29,10 @@ pub(super) const VALID: &str = "k.revoked_at IS NULL AND (k.expires_at IS NULL O
 
 impl Store {
     pub(crate) async fn create_key(&self, key: &KeyRecord) -> Result<()> {
-        api_key::Entity::insert(key_row(key)).exec_without_returning(&self.write).await.map_err(fault)?;
+        api_key::Entity::insert(key_row(key))
+            .exec_without_returning(&*self.write.turn().await?)
+            .await
+            .map_err(fault)?;
         Ok(())
     }
 
@@ -73,7 +76,7 @@ impl Store {
         let outcome = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, first.into())
             .filter(api_key::Column::Id.eq(id))
-            .exec(&self.write)
+            .exec(&*self.write.turn().await?)
             .await
             .map_err(fault)?;
         Ok(outcome.rows_affected == 1)

@@ -3,14 +3,15 @@
 //! Two ways lead in. [`Store::tenant`] is the only root for what belongs to a tenant, so that a query cannot forget
 //! whose data it reads. What leads to a tenant, keys and tickets, and the tenants themselves are reached from [`Store`].
 //!
-//! Rows on the hot path are written by one `writer` task that commits many requests in one transaction, and single chats
-//! are read by one `reader` task that asks for many in one query; everything else goes through sea-orm a statement at a
-//! time.
+//! Rows on the hot path are written by one `writer` that commits many requests in one transaction, on a SQLite file by a
+//! thread and a connection of its own; single chats are read by one `reader` task that asks for many in one query.
+//! Everything else goes through sea-orm a statement at a time, and on a file takes `turns` with the writer.
 //!
 //! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
 
 mod chats;
+mod checkpoints;
 mod entity;
 mod expiry;
 mod failure;
@@ -25,6 +26,7 @@ mod reader;
 mod rows;
 mod tenants;
 mod tickets;
+mod turns;
 mod users;
 mod writer;
 
@@ -47,8 +49,8 @@ use failure::fault;
 pub struct Store {
     /// For statements that only read.
     read: DatabaseConnection,
-    /// For statements that write. On SQLite a pool of one, since SQLite has one writer at a time.
-    write: DatabaseConnection,
+    /// For statements that write.
+    write: turns::Write,
     reader: reader::Reader,
     writer: writer::Writer,
 }
@@ -77,8 +79,8 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
         self.reader.close().await;
-        for pool in [&self.read, &self.write] {
-            if let Err(error) = pool.clone().close().await {
+        for closed in [self.read.clone().close().await, self.write.close().await] {
+            if let Err(error) = closed {
                 tracing::warn!(%error, "could not close the database");
             }
         }

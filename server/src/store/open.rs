@@ -1,31 +1,34 @@
 //! Opening a database: connections, settings, migrations.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
+use rusqlite::OpenFlags;
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::time::Instant;
 
 use super::{
     Store, WriterLimits,
-    failure::{fault, is_busy},
+    checkpoints::PAGES_ELSEWHERE,
+    failure::{driver_fault, fault, file_fault, is_busy},
     migration::Migrator,
     reader::Reader,
-    writer::Writer,
+    turns::{Turns, Write},
+    writer::{File, Ledger, Postgres, Writer},
 };
 use crate::{
     chat::Listener,
     clock::Moments,
-    error::{Error, Result},
+    error::{Cause, Error, Result},
     metrics::WriterMetrics,
 };
 
 /// How long a request waits for a free connection, and for another process's write lock, before it is answered 503.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that was not used for so long is asked whether it is still there.
 const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
@@ -103,7 +106,16 @@ impl Store {
             }
         };
         migrate(&write).await.map_err(fault)?;
-        let writer = Writer::start(write.clone(), moments, limits, metrics, listener);
+        let turns = Turns::of(url.backend);
+        let ledger = match url.backend {
+            DbBackend::Sqlite => {
+                let file = File::new(open_file(&url.url)?, open_file(&url.url)?).map_err(unavailable)?;
+                Ledger::Sqlite(Box::new(file))
+            }
+            _ => Ledger::Postgres(Postgres::new(write.clone())),
+        };
+        let write = Write::new(write, turns.clone());
+        let writer = Writer::start(ledger, turns, moments, limits, metrics, listener).map_err(unavailable)?;
         let reader = Reader::start(read.clone());
         Ok(Self { read, write, reader, writer })
     }
@@ -141,11 +153,35 @@ async fn connect(url: &str, connections: u32) -> std::result::Result<DatabaseCon
                 // An acknowledged write survives power loss: the log is synced at every commit.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(PATIENCE)
+                .pragma("wal_autocheckpoint", PAGES_ELSEWHERE.to_string())
                 // A whole page or batch, so that the connection's thread need not stop in the middle and be woken again.
                 .row_buffer_size(512)
                 .foreign_keys(true)
         });
     Database::connect(options).await
+}
+
+fn unavailable(error: io::Error) -> Error {
+    Error::Unavailable(Cause::new(error))
+}
+
+/// The writer's own connection to a file that is there and in WAL mode already.
+fn open_file(url: &str) -> Result<rusqlite::Connection> {
+    let path = SqliteConnectOptions::from_str(url).map_err(driver_fault)?.get_filename().to_owned();
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(
+            None,
+            "wal_autocheckpoint",
+            std::env::var("CKPT").map_or(1000, |v| v.parse::<i32>().unwrap()),
+        )?;
+        Ok(connection)
+    };
+    open().map_err(file_fault)
 }
 
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for

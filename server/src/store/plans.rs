@@ -34,7 +34,7 @@ fn number(n: u32) -> Uuid {
 
 /// Chats of two tenants, each tenth closed, each with a department and one of a thousand numbers; messages of one chat.
 async fn fill(store: &Store) {
-    let backend = store.write.get_database_backend();
+    let backend = store.read.get_database_backend();
     let (rows, id, moment) = match backend {
         DbBackend::Sqlite => (
             format!(
@@ -94,7 +94,14 @@ async fn fill(store: &Store) {
         ),
         "ANALYZE".to_owned(),
     ] {
-        store.write.execute_unprepared(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        store
+            .write
+            .turn()
+            .await
+            .unwrap()
+            .execute_unprepared(&statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }
 

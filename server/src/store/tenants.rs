@@ -1,8 +1,7 @@
 //! Queries about tenants.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, TransactionTrait as _,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, sea_query::OnConflict,
 };
 
 use super::{
@@ -11,7 +10,6 @@ use super::{
     failure::fault,
     from_micros,
     keys::key_row,
-    open::write_transaction,
     to_micros,
 };
 use crate::{
@@ -27,18 +25,18 @@ impl Store {
             name: Set(tenant.name.clone()),
             created_at: Set(to_micros(tenant.created_at)),
         };
-        let transaction = self.write.begin_with_options(write_transaction()).await.map_err(fault)?;
+        let transaction = self.write.begin().await?;
         let inserted = tenant::Entity::insert(row)
             .on_conflict(OnConflict::column(tenant::Column::Name).do_nothing().to_owned())
-            .exec_without_returning(&transaction)
+            .exec_without_returning(&*transaction)
             .await
             .map_err(fault)?;
         if inserted == 1
             && let Some(key) = first_key
         {
-            api_key::Entity::insert(key_row(key)).exec_without_returning(&transaction).await.map_err(fault)?;
+            api_key::Entity::insert(key_row(key)).exec_without_returning(&*transaction).await.map_err(fault)?;
         }
-        transaction.commit().await.map_err(fault)?;
+        transaction.commit().await?;
         Ok(inserted == 1)
     }
 

@@ -26,7 +26,7 @@ impl Store {
         grant: &TicketGrant,
         expires_at: DateTime<Utc>,
     ) -> Result<bool> {
-        let backend = self.write.get_database_backend();
+        let backend = self.read.get_database_backend();
         let rows = Rows::new(vec![
             ("hash", Column::Bytes(vec![hash.as_bytes().to_vec()])),
             ("tenant_id", Column::Uuid(vec![grant.tenant.0])),
@@ -44,7 +44,7 @@ impl Store {
                  FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.chat_id {lock}"
             )
         });
-        Ok(self.write.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
+        Ok(self.write.turn().await?.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
     }
 
     /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`.
@@ -54,7 +54,7 @@ impl Store {
             ("now", Column::BigInt(vec![to_micros(now)])),
         ]);
         // One statement: of two that run at once, the row is deleted by one, and the other finds nothing to delete.
-        let delete = rows.statement(self.write.get_database_backend(), |rows| {
+        let delete = rows.statement(self.read.get_database_backend(), |rows| {
             format!(
                 "DELETE FROM tickets WHERE hash IN (\
                      SELECT t.hash FROM {rows} JOIN tickets t ON t.hash = r.hash JOIN api_keys k ON k.id = t.key_id \
@@ -62,7 +62,8 @@ impl Store {
                  ) RETURNING *"
             )
         });
-        let ticket = ticket::Entity::find().from_raw_sql(delete).one(&self.write).await.map_err(fault)?;
+        let ticket =
+            ticket::Entity::find().from_raw_sql(delete).one(&*self.write.turn().await?).await.map_err(fault)?;
         Ok(ticket.map(|ticket| TicketGrant {
             tenant: TenantId(ticket.tenant_id),
             key: ticket.key_id,

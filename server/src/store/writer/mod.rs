@@ -10,6 +10,7 @@
 
 mod claims;
 mod create_chats;
+mod ledger;
 mod request;
 mod send_messages;
 mod users;
@@ -17,20 +18,23 @@ mod users;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait as _};
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+pub(super) use self::ledger::{File, Ledger, Postgres};
 use self::{
     claims::{Answers, Claims},
+    ledger::Setback,
     request::{Batch, Draft, Job, Plans, Request},
     send_messages::Sending,
+    users::{KnownUsers, NewUsers},
 };
-use super::{failure::fault, open::write_transaction};
+use super::turns::Turns;
 use crate::{
     chat::{Chat, Created, Idempotency, Listener, Message, NewMessage},
     clock::Moments,
@@ -61,21 +65,34 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task.
+    /// Starts the task; on a file it has a thread of its own, since what it does there waits for the disk.
     pub(super) fn start(
-        database: DatabaseConnection,
+        ledger: Ledger,
+        turns: Turns,
         moments: Moments,
         limits: WriterLimits,
         metrics: WriterMetrics,
         listener: Arc<dyn Listener>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits.queue);
         let closing = CancellationToken::new();
         let task = TaskTracker::new();
-        let batches = Batches { database, moments, limits, metrics: metrics.clone(), listener };
-        task.spawn(batches.run(jobs, closing.clone()));
+        let is_file = matches!(ledger, Ledger::Sqlite(_));
+        let known_users = KnownUsers::default();
+        let batches = Batches { ledger, turns, known_users, moments, limits, metrics: metrics.clone(), listener };
+        let batches = batches.run(jobs, closing.clone());
+        if is_file {
+            let (runtime, token) = (Handle::current(), task.token());
+            let thread = move || {
+                runtime.block_on(batches);
+                drop(token);
+            };
+            std::thread::Builder::new().name("parlor-writer".to_owned()).spawn(thread)?;
+        } else {
+            task.spawn(batches);
+        }
         task.close();
-        Self { queue, closing, task, metrics, patience: limits.patience }
+        Ok(Self { queue, closing, task, metrics, patience: limits.patience })
     }
 
     /// Whether requests are still taken.
@@ -146,7 +163,9 @@ impl Writer {
 
 /// The task behind a [`Writer`].
 struct Batches {
-    database: DatabaseConnection,
+    ledger: Ledger,
+    turns: Turns,
+    known_users: KnownUsers,
     moments: Moments,
     limits: WriterLimits,
     metrics: WriterMetrics,
@@ -160,7 +179,7 @@ struct Outcomes {
 }
 
 impl Batches {
-    async fn run(self, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
         let mut taken = Vec::with_capacity(self.limits.batch);
         loop {
             tokio::select! {
@@ -170,13 +189,15 @@ impl Batches {
             }
             self.metrics.queued.dec_by(i64::try_from(taken.len()).unwrap_or(i64::MAX));
             self.write(taken.drain(..).collect()).await;
+            self.ledger.between_batches();
         }
     }
 
     /// Commits a batch and answers it.
-    async fn write(&self, batch: Batch) {
+    async fn write(&mut self, batch: Batch) {
         match self.commit(&batch).await {
-            Err(Error::Internal(cause)) if batch.len() > 1 => {
+            // A single one too: what was taken for known about its user is forgotten now, and may have been the reason.
+            Err(Error::Internal(cause)) => {
                 tracing::warn!(%cause, requests = batch.len(), "a batch was refused; trying its requests one by one");
                 for single in batch.into_singles() {
                     let outcome = self.commit(&single).await;
@@ -187,13 +208,18 @@ impl Batches {
         }
     }
 
-    /// One transaction. Dropped half-way, it rolls back.
-    async fn commit(&self, batch: &Batch) -> Result<Outcomes> {
-        let started = Instant::now();
+    /// One transaction.
+    async fn commit(&mut self, batch: &Batch) -> Result<Outcomes> {
+        let turn = self.turns.next().await;
+        let (started, patience) = (Instant::now(), self.limits.patience);
         // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
         let transaction = AssertUnwindSafe(self.transact_again(batch)).catch_unwind();
-        let outcome = match timeout(self.limits.patience, transaction).await {
-            Ok(Ok(outcome)) => outcome.map_err(fault),
+        let outcome = match timeout(patience, transaction).await {
+            Ok(Ok(Ok(outcomes))) => Ok(outcomes),
+            Ok(Ok(Err(Setback::Failed(error)))) => Err(error),
+            Ok(Ok(Err(Setback::KeyTaken))) => {
+                Err(Error::Internal(Cause::new("idempotency keys are taken again and again")))
+            }
             Ok(Err(_)) => Err(Error::Internal(Cause::new("the writer panicked"))),
             Err(_) => Err(Error::Unavailable(Cause::new("the database did not commit in time"))),
         };
@@ -203,46 +229,53 @@ impl Batches {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
                 self.metrics.batch.observe(batch.len() as f64);
             }
-            Err(_) => _ = self.metrics.failures.inc(),
+            Err(_) => {
+                self.ledger.abandon().await;
+                self.known_users.forget();
+                self.metrics.failures.inc();
+            }
         }
+        drop(turn);
         outcome
     }
 
     /// Tries again when another node has just stored an idempotency key of the batch: then its answer is there to be
     /// found. Several keys of one batch may meet with this one after the other.
-    async fn transact_again(&self, batch: &Batch) -> std::result::Result<Outcomes, DbErr> {
+    async fn transact_again(&mut self, batch: &Batch) -> std::result::Result<Outcomes, Setback> {
         for _ in 0..=batch.len() {
             match self.transact(batch).await {
-                Err(DbErr::RecordNotInserted) => {}
+                Err(Setback::KeyTaken) => self.ledger.abandon().await,
                 outcome => return outcome,
             }
         }
-        Err(DbErr::RecordNotInserted)
+        Err(Setback::KeyTaken)
     }
 
     /// Every transaction touches its tables in this order, and the rows of each sorted: chats that exist, users, new
     /// chats, messages, idempotency records. So two nodes may wait for each other, but not in a circle.
-    async fn transact(&self, batch: &Batch) -> std::result::Result<Outcomes, DbErr> {
-        let transaction = self.database.begin_with_options(write_transaction()).await?;
+    async fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcomes, Setback> {
+        let ledger = &mut self.ledger;
+        ledger.begin().await?;
         let now = self.moments.now();
-        let claims = Claims::load(&transaction, batch.claims(), now).await?;
+        let claims = Claims::load(ledger, batch.claims(), now).await?;
         let mut answers = Answers::default();
 
         let sends = Plans::of(&batch.sends, &claims);
         let to_send: Vec<_> = sends.to_do().into_iter().map(|index| &batch.sends[index]).collect();
-        let mut sending = Sending::lock(&transaction, &to_send).await?;
+        let mut sending = Sending::lock(ledger, &to_send, NewUsers::besides(&self.known_users)).await?;
         let sent = sending.number(&to_send, &self.moments, &mut answers)?;
+        let (mut users, messages) = sending.into_parts();
 
         let creates = Plans::of(&batch.creates, &claims);
         let to_create: Vec<_> = creates.to_do().into_iter().map(|index| &batch.creates[index]).collect();
-
-        let mut users = sending.take_senders();
         create_chats::add_owners(&mut users, &to_create);
-        users.store(&transaction).await?;
-        let created = create_chats::create_chats(&transaction, &to_create, &mut answers).await?;
-        sending.store(&transaction).await?;
-        answers.store(&transaction, now).await?;
-        transaction.commit().await?;
+
+        let users = users.store(ledger).await?;
+        let created = create_chats::create_chats(ledger, &to_create, &mut answers).await?;
+        messages.store(ledger).await?;
+        answers.store(ledger, now).await?;
+        ledger.commit().await?;
+        self.known_users.learn(users);
         Ok(Outcomes { creates: creates.resolve(created), sends: sends.resolve(sent) })
     }
 

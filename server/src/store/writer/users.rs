@@ -1,41 +1,68 @@
 //! Users come into being with what first names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr};
 
-use crate::{
-    chat::UserId,
-    store::{
-        rows::{Column, Rows},
-        to_micros,
-    },
-    tenant::TenantId,
-};
+use super::ledger::{Ledger, Outcome, Users};
+use crate::{chat::UserId, tenant::TenantId};
 
-/// Users and when they were first seen. Sorted, so that two nodes which write the same ones wait for each other instead
-/// of deadlocking.
+/// Users that this writer has stored, or found stored: nobody deletes users, so they need not be stored again.
+///
+/// Bounded: when full it forgets all and learns those that are in use again, which is what a cache of recent ones would
+/// come to, without keeping an order.
 #[derive(Default)]
-pub(super) struct Users(BTreeMap<(TenantId, UserId), DateTime<Utc>>);
+pub(super) struct KnownUsers {
+    of_tenants: HashMap<TenantId, HashSet<UserId>>,
+    count: usize,
+}
 
-impl Users {
-    pub(super) fn add(&mut self, tenant: TenantId, user: UserId, seen_at: DateTime<Utc>) {
-        self.0.entry((tenant, user)).or_insert(seen_at);
+impl KnownUsers {
+    /// About a hundred bytes each.
+    const CAPACITY: usize = 10_000;
+
+    fn has(&self, tenant: TenantId, user: &UserId) -> bool {
+        self.of_tenants.get(&tenant).is_some_and(|users| users.contains(user))
     }
 
-    /// Stores those that are new.
-    pub(super) async fn store(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        if self.0.is_empty() {
-            return Ok(());
+    /// Takes what a committed transaction stored.
+    pub(super) fn learn(&mut self, users: Users) {
+        if self.count + users.len() > Self::CAPACITY {
+            self.forget();
         }
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(self.0.keys().map(|(tenant, _)| tenant.0).collect())),
-            ("id", Column::Text(self.0.keys().map(|(_, user)| user.as_str().to_owned()).collect())),
-            ("created_at", Column::BigInt(self.0.values().map(|seen_at| to_micros(*seen_at)).collect())),
-        ]);
-        let insert = rows.insert_into("users", "ON CONFLICT DO NOTHING", transaction.get_database_backend());
-        transaction.execute_raw(insert).await?;
-        Ok(())
+        for ((tenant, user), _) in users.into_iter().take(Self::CAPACITY) {
+            self.count += usize::from(self.of_tenants.entry(tenant).or_default().insert(user));
+        }
+    }
+
+    /// Forgets all of them, since a transaction failed, and what is known might be why.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The users of a batch who are not known to be stored.
+pub(super) struct NewUsers<'a> {
+    known: &'a KnownUsers,
+    users: Users,
+}
+
+impl<'a> NewUsers<'a> {
+    pub(super) fn besides(known: &'a KnownUsers) -> Self {
+        Self { known, users: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, tenant: TenantId, user: &UserId, seen_at: DateTime<Utc>) {
+        if !self.known.has(tenant, user) {
+            self.users.entry((tenant, user.clone())).or_insert(seen_at);
+        }
+    }
+
+    /// Stores those that are new, and returns who is stored now.
+    pub(super) async fn store(self, ledger: &mut Ledger) -> Outcome<Users> {
+        if !self.users.is_empty() {
+            ledger.add_users(&self.users).await?;
+        }
+        Ok(self.users)
     }
 }

@@ -1,0 +1,168 @@
+//! What a batch reads and writes, inside its transaction, on either database.
+//!
+//! Each database gets what suits it. A PostgreSQL server is a round trip away, so every step is one statement for all
+//! rows. A SQLite file is in this process, on the writer's own thread, so every row is one call of a prepared statement.
+
+mod postgres;
+mod sqlite;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+pub(in crate::store) use self::{postgres::Postgres, sqlite::File};
+use super::claims::Claim;
+use crate::{
+    chat::{Chat, Message, Status, UserId},
+    error::Error,
+    store::{chats::Place, failure::fault},
+    tenant::TenantId,
+};
+
+/// The database, and the batch's transaction in it. There is one transaction at a time, from [`Self::begin`] to
+/// [`Self::commit`] or [`Self::abandon`].
+pub(in crate::store) enum Ledger {
+    Sqlite(Box<File>),
+    Postgres(Postgres),
+}
+
+/// Why a transaction was given up.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// Another node has just stored one of the batch's idempotency keys. Tried again, its answer will be found.
+    KeyTaken,
+    /// The database failed, or refused a statement.
+    Failed(Error),
+}
+
+pub(super) type Outcome<T> = Result<T, Setback>;
+
+/// Users of tenants, and when they were first seen. Sorted, so that two nodes which write the same ones wait for each
+/// other instead of deadlocking.
+pub(super) type Users = BTreeMap<(TenantId, UserId), DateTime<Utc>>;
+
+/// What sending a message needs to know of its chat, and what it changes.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) user_id: UserId,
+    pub(super) status: Status,
+    pub(super) message_count: i64,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) last_message_at: Option<DateTime<Utc>>,
+}
+
+/// The answer to a request that had an idempotency key.
+pub(super) struct FirstAnswer {
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) json: String,
+}
+
+/// An answer on its way into the database, and the chat it goes with.
+pub(super) struct NewAnswer {
+    pub(super) answer: FirstAnswer,
+    pub(super) chat_id: Uuid,
+}
+
+/// A chat and the name of one of its messages.
+pub(super) type Named = (Uuid, String);
+
+/// Calls a step of either database; what a file does is done when the call returns.
+macro_rules! on_either {
+    ($ledger:expr, $step:ident($($argument:expr),*)) => {
+        match $ledger {
+            Ledger::Sqlite(file) => file.$step($($argument),*),
+            Ledger::Postgres(server) => server.$step($($argument),*).await,
+        }
+    };
+}
+
+impl Ledger {
+    pub(super) async fn begin(&mut self) -> Outcome<()> {
+        on_either!(self, begin())
+    }
+
+    pub(super) async fn commit(&mut self) -> Outcome<()> {
+        on_either!(self, commit())
+    }
+
+    /// Rolls the transaction back, if there is one.
+    pub(super) async fn abandon(&mut self) {
+        on_either!(self, abandon());
+    }
+
+    /// Does what is to be done when nobody waits for an answer.
+    pub(super) fn between_batches(&mut self) {
+        if let Self::Sqlite(file) = self {
+            file.between_batches();
+        }
+    }
+
+    /// What is stored under `keys` and has not expired by `now`.
+    pub(super) async fn first_answers(
+        &mut self,
+        keys: &BTreeSet<Claim>,
+        now: DateTime<Utc>,
+    ) -> Outcome<Vec<(Claim, FirstAnswer)>> {
+        on_either!(self, first_answers(keys, now))
+    }
+
+    /// Stores answers that expire at `expires_at`, over those that have expired by `now`.
+    ///
+    /// # Errors
+    /// [`Setback::KeyTaken`] when another transaction has just stored one of the keys.
+    pub(super) async fn keep_answers(
+        &mut self,
+        answers: &BTreeMap<Claim, NewAnswer>,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Outcome<()> {
+        on_either!(self, keep_answers(answers, now, expires_at))
+    }
+
+    /// Those of the chats that exist. Until the end of the transaction nobody else changes them.
+    pub(super) async fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
+        on_either!(self, lock_chats(places))
+    }
+
+    /// Those of the messages that exist.
+    pub(super) async fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
+        on_either!(self, named_messages(names))
+    }
+
+    /// Stores those that are new.
+    pub(super) async fn add_users(&mut self, users: &Users) -> Outcome<()> {
+        on_either!(self, add_users(users))
+    }
+
+    pub(super) async fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
+        on_either!(self, add_chats(chats))
+    }
+
+    /// Gives chats their labels.
+    pub(super) async fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
+        on_either!(self, add_labels(labels))
+    }
+
+    pub(super) async fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
+        on_either!(self, add_messages(messages))
+    }
+
+    /// Writes the counters of chats that were locked; all of them have a last message.
+    pub(super) async fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
+        on_either!(self, count(chats))
+    }
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DbErr> for Setback {
+    fn from(error: DbErr) -> Self {
+        Self::Failed(fault(error))
+    }
+}

@@ -1,0 +1,257 @@
+//! The ledger on PostgreSQL: one statement a step, however many rows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, FromQueryResult,
+    Statement, TransactionTrait as _,
+};
+use uuid::Uuid;
+
+use super::{Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
+use crate::{
+    chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
+    store::{
+        chats::{Place, status_code, status_of},
+        entity::{idempotency_record, message},
+        from_micros,
+        messages::{message_of, role_code},
+        open::write_transaction,
+        rows::{Column, Rows},
+        to_micros,
+        writer::claims::Claim,
+    },
+    tenant::TenantId,
+};
+
+const BACKEND: DbBackend = DbBackend::Postgres;
+
+/// A server.
+pub(in crate::store) struct Postgres {
+    pool: DatabaseConnection,
+    transaction: Option<DatabaseTransaction>,
+}
+
+/// A locked chat, as it is selected.
+#[derive(FromQueryResult)]
+struct Locked {
+    tenant_id: Uuid,
+    id: Uuid,
+    user_id: String,
+    status: i16,
+    message_count: i64,
+    updated_at: i64,
+    last_message_at: Option<i64>,
+}
+
+impl Postgres {
+    pub(in crate::store) fn new(pool: DatabaseConnection) -> Self {
+        Self { pool, transaction: None }
+    }
+
+    pub(super) async fn begin(&mut self) -> Outcome<()> {
+        // One that was left open is rolled back by being dropped.
+        self.transaction = Some(self.pool.begin_with_options(write_transaction()).await?);
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self) -> Outcome<()> {
+        match self.transaction.take() {
+            Some(transaction) => Ok(transaction.commit().await?),
+            None => Err(no_transaction().into()),
+        }
+    }
+
+    pub(super) async fn abandon(&mut self) {
+        if let Some(transaction) = self.transaction.take()
+            && let Err(error) = transaction.rollback().await
+        {
+            // The server forgets the transaction with its connection.
+            tracing::debug!(%error, "could not roll back");
+        }
+    }
+
+    pub(super) async fn first_answers(
+        &mut self,
+        keys: &BTreeSet<Claim>,
+        now: DateTime<Utc>,
+    ) -> Outcome<Vec<(Claim, FirstAnswer)>> {
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(keys.iter().map(|(tenant, _)| tenant.0).collect())),
+            ("key", Column::Text(keys.iter().map(|(_, key)| key.as_str().to_owned()).collect())),
+        ]);
+        let select = rows.statement(BACKEND, |rows| {
+            format!("SELECT i.* FROM {rows} JOIN idempotency_records i ON i.tenant_id = r.tenant_id AND i.key = r.key")
+        });
+        let records = idempotency_record::Entity::find().from_raw_sql(select).all(self.transaction()?).await?;
+        let live = records.into_iter().filter(|record| record.expires_at > to_micros(now));
+        let mut stored: HashMap<(Uuid, String), FirstAnswer> = live
+            .map(|record| {
+                let answer = FirstAnswer { fingerprint: record.fingerprint, json: record.answer };
+                ((record.tenant_id, record.key), answer)
+            })
+            .collect();
+        let found = keys.iter().filter_map(|claim| {
+            let answer = stored.remove(&(claim.0.0, claim.1.as_str().to_owned()))?;
+            Some((claim.clone(), answer))
+        });
+        Ok(found.collect())
+    }
+
+    pub(super) async fn keep_answers(
+        &mut self,
+        answers: &BTreeMap<Claim, NewAnswer>,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Outcome<()> {
+        let all = || answers.values();
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(answers.keys().map(|(tenant, _)| tenant.0).collect())),
+            ("key", Column::Text(answers.keys().map(|(_, key)| key.as_str().to_owned()).collect())),
+            ("expires_at", Column::BigInt(vec![to_micros(expires_at); answers.len()])),
+            ("fingerprint", Column::Bytes(all().map(|new| new.answer.fingerprint.clone()).collect())),
+            ("chat_id", Column::Uuid(all().map(|new| new.chat_id).collect())),
+            ("answer", Column::Text(all().map(|new| new.answer.json.clone()).collect())),
+        ]);
+        // All records of a batch expire together, so that moment less what they are kept for is now.
+        let kept = to_micros(expires_at) - to_micros(now);
+        let tail = format!(
+            "ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
+             WHERE idempotency_records.expires_at <= excluded.expires_at - {kept}"
+        );
+        let stored = self.execute(rows.insert_into("idempotency_records", &tail, BACKEND)).await?;
+        if stored == answers.len() as u64 { Ok(()) } else { Err(Setback::KeyTaken) }
+    }
+
+    pub(super) async fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
+            ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
+        ]);
+        // Locked in one order on every node.
+        let select = rows.statement(BACKEND, |rows| {
+            format!(
+                "SELECT c.tenant_id, c.id, c.user_id, c.status, c.message_count, c.updated_at, c.last_message_at \
+                 FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id \
+                 ORDER BY c.tenant_id, c.id FOR UPDATE OF c"
+            )
+        });
+        let locked = Locked::find_by_statement(select).all(self.transaction()?).await?;
+        let counters = locked.into_iter().map(|row| {
+            let counters = Counters {
+                user_id: UserId::stored(row.user_id),
+                status: status_of(row.status)?,
+                message_count: row.message_count,
+                updated_at: from_micros(row.updated_at)?,
+                last_message_at: row.last_message_at.map(from_micros).transpose()?,
+            };
+            Ok(((TenantId(row.tenant_id), row.id), counters))
+        });
+        counters.collect()
+    }
+
+    pub(super) async fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
+        let (chats, ids): (Vec<Uuid>, Vec<String>) = names.iter().cloned().unzip();
+        let rows = Rows::new(vec![("chat_id", Column::Uuid(chats)), ("client_message_id", Column::Text(ids))]);
+        let select = rows.statement(BACKEND, |rows| {
+            format!(
+                "SELECT m.* FROM {rows} JOIN messages m \
+                 ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id"
+            )
+        });
+        let stored = message::Entity::find().from_raw_sql(select).all(self.transaction()?).await?;
+        Ok(stored.into_iter().map(message_of).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn add_users(&mut self, users: &Users) -> Outcome<()> {
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(users.keys().map(|(tenant, _)| tenant.0).collect())),
+            ("id", Column::Text(users.keys().map(|(_, user)| user.as_str().to_owned()).collect())),
+            ("created_at", Column::BigInt(users.values().map(|seen_at| to_micros(*seen_at)).collect())),
+        ]);
+        self.execute(rows.insert_into("users", "ON CONFLICT DO NOTHING", BACKEND)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
+        let chats = || chats.iter();
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(chats().map(|chat| chat.tenant_id.0).collect())),
+            ("id", Column::Uuid(chats().map(|chat| chat.id).collect())),
+            ("user_id", Column::Text(chats().map(|chat| chat.user_id.as_str().to_owned()).collect())),
+            ("title", Column::Text(chats().map(|chat| chat.title.as_str().to_owned()).collect())),
+            ("metadata", Column::Text(chats().map(|chat| chat.metadata.as_json().to_owned()).collect())),
+            ("status", Column::SmallInt(chats().map(|chat| status_code(chat.status)).collect())),
+            ("message_count", Column::BigInt(chats().map(|chat| chat.message_count).collect())),
+            ("created_at", Column::BigInt(chats().map(|chat| to_micros(chat.created_at)).collect())),
+            ("updated_at", Column::BigInt(chats().map(|chat| to_micros(chat.updated_at)).collect())),
+        ]);
+        self.execute(rows.insert_into("chats", "", BACKEND)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
+        let (labels, chats) = labels.iter().copied().unzip();
+        let rows = Rows::new(vec![("label", Column::Uuid(labels)), ("chat_id", Column::Uuid(chats))]);
+        self.execute(rows.insert_into("chat_labels", "ON CONFLICT DO NOTHING", BACKEND)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
+        self.execute(message_rows(messages).insert_into("messages", "", BACKEND)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
+        let last = chats.iter().filter_map(|(_, chat)| chat.last_message_at);
+        let rows = Rows::new(vec![
+            ("tenant_id", Column::Uuid(chats.iter().map(|((tenant, _), _)| tenant.0).collect())),
+            ("id", Column::Uuid(chats.iter().map(|((_, id), _)| *id).collect())),
+            ("message_count", Column::BigInt(chats.iter().map(|(_, chat)| chat.message_count).collect())),
+            ("last_message_at", Column::BigInt(last.map(to_micros).collect())),
+            ("updated_at", Column::BigInt(chats.iter().map(|(_, chat)| to_micros(chat.updated_at)).collect())),
+        ]);
+        let update = rows.statement(BACKEND, |rows| {
+            format!(
+                "UPDATE chats SET message_count = r.message_count, last_message_at = r.last_message_at, \
+                 updated_at = r.updated_at FROM {rows} WHERE chats.tenant_id = r.tenant_id AND chats.id = r.id"
+            )
+        });
+        self.execute(update).await?;
+        Ok(())
+    }
+
+    fn transaction(&self) -> Result<&DatabaseTransaction, DbErr> {
+        self.transaction.as_ref().ok_or_else(no_transaction)
+    }
+
+    async fn execute(&self, statement: Statement) -> Result<u64, DbErr> {
+        Ok(self.transaction()?.execute_raw(statement).await?.rows_affected())
+    }
+}
+
+fn no_transaction() -> DbErr {
+    DbErr::Custom("a batch has no transaction".to_owned())
+}
+
+fn message_rows(messages: &[Message]) -> Rows {
+    let texts = |text: fn(&Message) -> &str| Column::Text(messages.iter().map(|m| text(m).to_owned()).collect());
+    let optional = |text: fn(&Message) -> Option<&str>| {
+        Column::OptionalText(messages.iter().map(|message| text(message).map(str::to_owned)).collect())
+    };
+    Rows::new(vec![
+        ("chat_id", Column::Uuid(messages.iter().map(|message| message.chat_id).collect())),
+        ("seq", Column::BigInt(messages.iter().map(|message| message.seq).collect())),
+        ("id", Column::Uuid(messages.iter().map(|message| message.id).collect())),
+        ("role", Column::SmallInt(messages.iter().map(|message| role_code(message.role)).collect())),
+        ("sender_id", optional(|message| message.sender_id.as_ref().map(UserId::as_str))),
+        ("content", texts(|message| message.content.as_str())),
+        ("media_type", optional(|message| message.media_type.as_ref().map(MediaType::as_str))),
+        ("media_url", optional(|message| message.media_url.as_ref().map(MediaUrl::as_str))),
+        ("metadata", texts(|message| message.metadata.as_json())),
+        ("client_message_id", optional(|message| message.client_message_id.as_ref().map(ClientMessageId::as_str))),
+        ("created_at", Column::BigInt(messages.iter().map(|message| to_micros(message.created_at)).collect())),
+    ])
+}

@@ -1,0 +1,266 @@
+//! The ledger on SQLite: the writer's own connection to the file, without a driver's thread in between.
+//!
+//! A statement is prepared once and called once a row. So a row costs neither a hop to another thread nor a text to
+//! write it into, and SQLite, which knows that one row either goes in or does not, keeps no copy of the pages it touches.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use super::{Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
+use crate::{
+    chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
+    store::{
+        chats::{Place, status_code, status_of},
+        checkpoints::Checkpoints,
+        entity::message,
+        failure::file_fault,
+        from_micros,
+        messages::{message_of, role_code},
+        to_micros,
+        writer::claims::Claim,
+    },
+};
+
+/// Statements that are kept prepared: all of this file.
+const STATEMENTS: usize = 16;
+
+/// A file.
+pub(in crate::store) struct File {
+    connection: Connection,
+    checkpoints: Checkpoints,
+}
+
+impl File {
+    /// Writes by `connection`, and copies the log by `checkpointer`, both to the same file.
+    pub(in crate::store) fn new(connection: Connection, checkpointer: Connection) -> io::Result<Self> {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let checkpoints = Checkpoints::of(&connection, checkpointer)?;
+        Ok(Self { connection, checkpoints })
+    }
+
+    pub(super) fn between_batches(&mut self) {
+        self.checkpoints.between_batches(&self.connection);
+    }
+
+    pub(super) fn begin(&mut self) -> Outcome<()> {
+        self.abandon();
+        self.call("BEGIN IMMEDIATE")
+    }
+
+    pub(super) fn commit(&mut self) -> Outcome<()> {
+        self.call("COMMIT")
+    }
+
+    pub(super) fn abandon(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "could not roll back");
+        }
+    }
+
+    pub(super) fn first_answers(
+        &mut self,
+        keys: &BTreeSet<Claim>,
+        now: DateTime<Utc>,
+    ) -> Outcome<Vec<(Claim, FirstAnswer)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT fingerprint, answer FROM idempotency_records WHERE tenant_id = ?1 AND key = ?2 AND expires_at > ?3",
+        )?;
+        let mut found = Vec::new();
+        for claim in keys {
+            let (tenant, key) = claim;
+            let answer = |row: &Row<'_>| Ok(FirstAnswer { fingerprint: row.get(0)?, json: row.get(1)? });
+            let answer = select.query_row(params![blob(&tenant.0), key.as_str(), to_micros(now)], answer).optional()?;
+            found.extend(answer.map(|answer| (claim.clone(), answer)));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn keep_answers(
+        &mut self,
+        answers: &BTreeMap<Claim, NewAnswer>,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Outcome<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
+             WHERE idempotency_records.expires_at <= ?7",
+        )?;
+        for ((tenant, key), NewAnswer { answer, chat_id }) in answers {
+            let stored = insert.execute(params![
+                blob(&tenant.0),
+                key.as_str(),
+                answer.fingerprint,
+                blob(chat_id),
+                answer.json,
+                to_micros(expires_at),
+                to_micros(now),
+            ])?;
+            if stored == 0 {
+                return Err(Setback::KeyTaken);
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing to lock: this transaction is the only writer.
+    pub(super) fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT user_id, status, message_count, updated_at, last_message_at \
+             FROM chats WHERE tenant_id = ?1 AND id = ?2",
+        )?;
+        let mut found = Vec::with_capacity(places.len());
+        for (tenant, id) in places {
+            let columns = |row: &Row<'_>| {
+                let last: Option<i64> = row.get(4)?;
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, last))
+            };
+            let row = select.query_row(params![blob(&tenant.0), blob(id)], columns).optional()?;
+            let Some((user_id, status, message_count, updated_at, last)) = row else { continue };
+            let counters = Counters {
+                user_id: UserId::stored(user_id),
+                status: status_of(status)?,
+                message_count,
+                updated_at: from_micros(updated_at)?,
+                last_message_at: last.map(from_micros).transpose()?,
+            };
+            found.push(((*tenant, *id), counters));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT seq, id, role, sender_id, content, media_type, media_url, metadata, created_at \
+             FROM messages WHERE chat_id = ?1 AND client_message_id = ?2",
+        )?;
+        let mut found = Vec::new();
+        for (chat, name) in names {
+            let model = |row: &Row<'_>| {
+                Ok(message::Model {
+                    chat_id: *chat,
+                    seq: row.get(0)?,
+                    id: Uuid::from_bytes(row.get(1)?),
+                    role: row.get(2)?,
+                    sender_id: row.get(3)?,
+                    content: row.get(4)?,
+                    media_type: row.get(5)?,
+                    media_url: row.get(6)?,
+                    metadata: row.get(7)?,
+                    client_message_id: Some(name.clone()),
+                    created_at: row.get(8)?,
+                })
+            };
+            let stored = select.query_row(params![blob(chat), name], model).optional()?;
+            found.extend(stored.map(message_of).transpose()?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn add_users(&mut self, users: &Users) -> Outcome<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO users (tenant_id, id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?;
+        for ((tenant, user), seen_at) in users {
+            insert.execute(params![blob(&tenant.0), user.as_str(), to_micros(*seen_at)])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        for chat in chats {
+            insert.execute(params![
+                blob(&chat.tenant_id.0),
+                blob(&chat.id),
+                chat.user_id.as_str(),
+                chat.title.as_str(),
+                chat.metadata.as_json(),
+                status_code(chat.status),
+                chat.message_count,
+                to_micros(chat.created_at),
+                to_micros(chat.updated_at),
+            ])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+        for (label, chat) in labels {
+            insert.execute(params![blob(label), blob(chat)])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
+             client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        for message in messages {
+            insert.execute(params![
+                blob(&message.chat_id),
+                message.seq,
+                blob(&message.id),
+                role_code(message.role),
+                message.sender_id.as_ref().map(UserId::as_str),
+                message.content.as_str(),
+                message.media_type.as_ref().map(MediaType::as_str),
+                message.media_url.as_ref().map(MediaUrl::as_str),
+                message.metadata.as_json(),
+                message.client_message_id.as_ref().map(ClientMessageId::as_str),
+                to_micros(message.created_at),
+            ])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE chats SET message_count = ?3, last_message_at = ?4, updated_at = ?5 \
+             WHERE tenant_id = ?1 AND id = ?2",
+        )?;
+        for ((tenant, id), chat) in chats {
+            update.execute(params![
+                blob(&tenant.0),
+                blob(id),
+                chat.message_count,
+                chat.last_message_at.map(to_micros),
+                to_micros(chat.updated_at),
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn call(&self, sql: &str) -> Outcome<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// An id as it is stored: sixteen bytes.
+fn blob(id: &Uuid) -> &[u8] {
+    id.as_bytes()
+}
+
+impl From<rusqlite::Error> for Setback {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(file_fault(error))
+    }
+}

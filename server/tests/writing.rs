@@ -1,0 +1,106 @@
+//! The writer beside others: other writers get their turn, users that are gone come back, SQLite's log stays short.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::{Client, TestDatabase, TestServer};
+
+/// Requests in flight while others want to write.
+const CLIENTS: usize = 32;
+
+/// Creates chats without a pause until `done`; returns how many.
+fn keep_writing(client: &Client, done: &Arc<AtomicBool>) -> JoinSet<usize> {
+    let mut clients = JoinSet::new();
+    for n in 0..CLIENTS {
+        let (client, done) = (client.clone(), done.clone());
+        clients.spawn(async move {
+            let body = json!({ "user_id": format!("user{n}") }).to_string().into_bytes();
+            let mut created = 0;
+            while !done.load(Ordering::Relaxed) {
+                client.create_chat_from(body.clone(), 201).await;
+                created += 1;
+            }
+            created
+        });
+    }
+    clients
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_else_writes_gets_a_turn_beside_a_writer_that_is_always_at_work() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    let chat = client.create_chat_from(json!({ "user_id": "u" }).to_string().into_bytes(), 201).await.json();
+    let id = chat["id"].as_str().unwrap();
+    let done = Arc::<AtomicBool>::default();
+    let writing = keep_writing(&client, &done);
+    for n in 0..50 {
+        let title = format!("Title {n}");
+        assert_eq!(client.update_chat(id, &json!({ "title": title }), 200).await.json()["title"], title);
+        client.create_ticket(id, &json!({ "user_id": format!("visitor{n}") }), 201).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    let created = writing.join_all().await.into_iter().sum::<usize>();
+    let stored = database.count("SELECT COUNT(*) AS n FROM chats").await;
+    assert_eq!(stored, i64::try_from(created).unwrap() + 1, "every acknowledged chat, and the one above");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_deleted_by_hand_is_stored_again() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    let body = || json!({ "user_id": "returning" }).to_string().into_bytes();
+    let chat = client.create_chat_from(body(), 201).await.json();
+    client.delete_chat(chat["id"].as_str().unwrap(), &[], 200).await;
+    let connection = database.connect().await;
+    connection.execute_unprepared("DELETE FROM users WHERE id = 'returning'").await.unwrap();
+    connection.close().await.unwrap();
+    // The writer knows the user, who is not there: what it knows must not stand in the way.
+    client.create_chat_from(body(), 201).await;
+    assert_eq!(database.count("SELECT COUNT(*) AS n FROM users WHERE id = 'returning'").await, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_while_somebody_always_writes() {
+    const MESSAGES: usize = 8_000;
+    const CONTENT: usize = 16_000;
+    let database = TestDatabase::create().await;
+    let Some(log) = database.url().strip_prefix("sqlite://").map(|file| format!("{file}-wal")) else {
+        return;
+    };
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    let chat = client.create_chat_from(json!({ "user_id": "u" }).to_string().into_bytes(), 201).await.json();
+    let path = format!("/api/v1/chats/{}/messages", chat["id"].as_str().unwrap());
+    let body = json!({ "content": "x".repeat(CONTENT) }).to_string().into_bytes();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (client, path, body) = (client.clone(), path.clone(), body.clone());
+        clients.spawn(async move {
+            for _ in 0..MESSAGES / CLIENTS {
+                client.send(Method::POST, &path, Some(body.clone()), 201).await;
+            }
+        });
+    }
+    clients.join_all().await;
+    // The file keeps the length that the log had at most, which has a bound: copied at 4,000 pages of 4 KiB, and
+    // another 16,000 meanwhile.
+    let longest = fs::metadata(log).unwrap().len();
+    assert!(longest < 4_200 * 20_100, "{longest} bytes");
+    assert!(longest < (MESSAGES * CONTENT) as u64 * 3 / 4, "the log has never begun anew: {longest} bytes");
+    server.stop().await;
+}

@@ -4,7 +4,7 @@
 //! as an array and unnests them side by side, SQLite takes the rows as one JSON text. Either way a statement reads them
 //! like a table.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use sea_orm::{DbBackend, Statement, Value};
 use serde_json::json;
@@ -12,6 +12,49 @@ use uuid::Uuid;
 
 /// Rows, given column by column; all columns have the same length.
 pub(super) struct Rows(Vec<(&'static str, Column)>);
+
+/// Rows inside a statement: as text, the table.
+pub(super) struct Table {
+    sql: String,
+    names: String,
+}
+
+impl Table {
+    /// `INSERT INTO table` all rows, as [`Rows::insert_into`] has it.
+    pub(super) fn insert(&self, table: &str, tail: &str) -> String {
+        let Self { sql, names } = self;
+        // SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
+        format!("INSERT INTO \"{table}\" ({names}) SELECT {names} FROM {sql} WHERE true {tail}")
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sql)
+    }
+}
+
+/// Several statements of PostgreSQL in one, each around rows of its own.
+#[derive(Default)]
+pub(super) struct Parts {
+    sql: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Parts {
+    /// Adds the statement that `sql` writes around `rows`, under a name of its own.
+    pub(super) fn add(&mut self, name: &str, rows: Rows, sql: impl FnOnce(&Table) -> String) {
+        let table = rows.table(DbBackend::Postgres, self.values.len() + 1);
+        self.sql.push(format!("{name} AS ({})", sql(&table)));
+        self.values.extend(rows.into_arrays());
+    }
+
+    /// All of them, which return one row with the value `result`; `None` without any.
+    pub(super) fn into_statement(self, result: &str) -> Option<Statement> {
+        let sql = format!("WITH {} SELECT {result}", self.sql.join(", "));
+        (!self.sql.is_empty()).then(|| Statement::from_sql_and_values(DbBackend::Postgres, sql, self.values))
+    }
+}
 
 /// The values of one column.
 pub(super) enum Column {
@@ -33,43 +76,51 @@ impl Rows {
 
     /// `INSERT INTO table` all rows, under their own columns' names; `tail` may say `ON CONFLICT` and `RETURNING`.
     pub(super) fn insert_into(self, table: &str, tail: &str, backend: DbBackend) -> Statement {
-        let names = self.0.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        // SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
-        self.statement(backend, |rows| {
-            format!("INSERT INTO \"{table}\" ({names}) SELECT {names} FROM {rows} WHERE true {tail}")
-        })
+        let sql = self.table(backend, 1).insert(table, tail);
+        self.bound(backend, sql)
     }
 
     /// The statement that `sql` writes around the rows, which it gets as a table named `r`.
-    pub(super) fn statement(self, backend: DbBackend, sql: impl FnOnce(&str) -> String) -> Statement {
-        let sql = sql(&self.source(backend));
-        let values: Vec<Value> = match backend {
+    pub(super) fn statement(self, backend: DbBackend, sql: impl FnOnce(&Table) -> String) -> Statement {
+        let sql = sql(&self.table(backend, 1));
+        self.bound(backend, sql)
+    }
+
+    fn bound(self, backend: DbBackend, sql: String) -> Statement {
+        let values = match backend {
             DbBackend::Sqlite => vec![self.as_json().into()],
-            _ => self.0.into_iter().map(|(_, column)| column.into_array()).collect(),
+            _ => self.into_arrays(),
         };
         Statement::from_sql_and_values(backend, sql, values)
     }
 
-    fn source(&self, backend: DbBackend) -> String {
+    fn into_arrays(self) -> Vec<Value> {
+        self.0.into_iter().map(|(_, column)| column.into_array()).collect()
+    }
+
+    /// The rows as a table of SQL, whose parameters are numbered from `first`.
+    fn table(&self, backend: DbBackend, first: usize) -> Table {
         let list = |item: &dyn Fn(usize, &str, &Column) -> String| {
             let items = self.0.iter().enumerate().map(|(index, (name, column))| item(index, name, column));
             items.collect::<Vec<_>>().join(", ")
         };
-        if backend == DbBackend::Sqlite {
+        let names = list(&|_, name, _| format!("\"{name}\""));
+        let sql = if backend == DbBackend::Sqlite {
             let columns = list(&|index, name, column| match column {
                 Column::Uuid(_) | Column::Bytes(_) => format!("unhex(value ->> {index}) AS \"{name}\""),
                 Column::OptionalText(_) => format!("NULLIF(value ->> {index}, '') AS \"{name}\""),
                 _ => format!("value ->> {index} AS \"{name}\""),
             });
-            return format!("(SELECT {columns} FROM json_each(?1)) AS r");
-        }
-        let columns = list(&|_, name, column| match column {
-            Column::OptionalText(_) => format!("NULLIF(\"{name}\", '') AS \"{name}\""),
-            _ => format!("\"{name}\""),
-        });
-        let arrays = list(&|index, _, column| format!("${}::{}[]", index + 1, column.postgres_type()));
-        let names = list(&|_, name, _| format!("\"{name}\""));
-        format!("(SELECT {columns} FROM unnest({arrays}) AS u({names})) AS r")
+            format!("(SELECT {columns} FROM json_each(?{first})) AS r")
+        } else {
+            let columns = list(&|_, name, column| match column {
+                Column::OptionalText(_) => format!("NULLIF(\"{name}\", '') AS \"{name}\""),
+                _ => format!("\"{name}\""),
+            });
+            let arrays = list(&|index, _, column| format!("${}::{}[]", first + index, column.postgres_type()));
+            format!("(SELECT {columns} FROM unnest({arrays}) AS u({names})) AS r")
+        };
+        Table { sql, names }
     }
 
     fn as_json(&self) -> String {

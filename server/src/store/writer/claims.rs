@@ -71,14 +71,8 @@ impl Answers {
         Ok(())
     }
 
-    /// Stores all of them, over records that have expired by `now`.
-    ///
-    /// # Errors
-    /// [`Setback::KeyTaken`](super::ledger::Setback::KeyTaken) when another transaction has just stored one of the keys.
-    pub(super) async fn store(self, ledger: &mut Ledger, now: DateTime<Utc>) -> Outcome<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        ledger.keep_answers(&self.0, now, now + Idempotency::RETENTION).await
+    /// All of them.
+    pub(super) fn into_inner(self) -> BTreeMap<Claim, NewAnswer> {
+        self.0
     }
 }

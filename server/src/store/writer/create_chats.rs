@@ -2,7 +2,7 @@
 
 use super::{
     claims::Answers,
-    ledger::{Ledger, Outcome},
+    ledger::{Changes, Outcome},
     request::CreateChat,
     users::NewUsers,
 };
@@ -12,27 +12,10 @@ use crate::{
     store::labels,
 };
 
-/// Stores the chats and their labels; `answers` gets what is kept of them for repetitions.
-pub(super) async fn create_chats(
-    ledger: &mut Ledger,
-    requests: &[&CreateChat],
-    answers: &mut Answers,
-) -> Outcome<Vec<Result<Created<Chat>>>> {
-    if requests.is_empty() {
-        return Ok(Vec::new());
-    }
+/// The chats, as they will be once they are stored; `answers` gets what is kept of them for repetitions.
+pub(super) fn create_chats(requests: &[&CreateChat], answers: &mut Answers) -> Outcome<Vec<Result<Created<Chat>>>> {
     for request in requests {
         answers.keep(request.tenant, request.idempotency.as_ref(), request.input.id, &request.input)?;
-    }
-    let chats: Vec<&Chat> = requests.iter().map(|request| &request.input).collect();
-    ledger.add_chats(&chats).await?;
-    let of_chat = |chat: &&Chat| {
-        let id = chat.id;
-        labels::of(chat.tenant_id, &chat.metadata).into_iter().map(move |label| (label, id))
-    };
-    let labels: Vec<_> = chats.iter().flat_map(of_chat).collect();
-    if !labels.is_empty() {
-        ledger.add_labels(&labels).await?;
     }
     let created = |request: &&CreateChat| Ok(Created { resource: request.input.clone(), replayed: false });
     Ok(requests.iter().map(created).collect())
@@ -42,5 +25,14 @@ pub(super) async fn create_chats(
 pub(super) fn add_owners(users: &mut NewUsers<'_>, requests: &[&CreateChat]) {
     for request in requests {
         users.add(request.tenant, &request.input.user_id, request.input.created_at);
+    }
+}
+
+/// Adds the chats and their labels.
+pub(super) fn add_chats<'a>(changes: &mut Changes<'a>, requests: &[&'a CreateChat]) {
+    for CreateChat { input: chat, .. } in requests {
+        changes.chats.push(chat);
+        let labels = labels::of(chat.tenant_id, &chat.metadata);
+        changes.labels.extend(labels.into_iter().map(|label| (label, chat.id)));
     }
 }

@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub(super) use self::ledger::{File, Ledger, Postgres};
 use self::{
     claims::{Answers, Claims},
-    ledger::Setback,
+    ledger::{Changes, Setback},
     request::{Batch, Draft, Job, Plans, Request},
     send_messages::Sending,
     users::{KnownUsers, NewUsers},
@@ -251,11 +251,11 @@ impl Batches {
         Err(Setback::KeyTaken)
     }
 
-    /// Every transaction touches its tables in this order, and the rows of each sorted: chats that exist, users, new
-    /// chats, messages, idempotency records. So two nodes may wait for each other, but not in a circle.
+    /// Every transaction touches its tables in one order, and the rows of each sorted: chats that exist, users, the rest.
+    /// So two nodes may wait for each other, but not in a circle.
     async fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcomes, Setback> {
         let ledger = &mut self.ledger;
-        ledger.begin().await?;
+        ledger.begin()?;
         let now = self.moments.now();
         let claims = Claims::load(ledger, batch.claims(), now).await?;
         let mut answers = Answers::default();
@@ -264,18 +264,19 @@ impl Batches {
         let to_send: Vec<_> = sends.to_do().into_iter().map(|index| &batch.sends[index]).collect();
         let mut sending = Sending::lock(ledger, &to_send, NewUsers::besides(&self.known_users)).await?;
         let sent = sending.number(&to_send, &self.moments, &mut answers)?;
-        let (mut users, messages) = sending.into_parts();
+        let (mut users, messages, counters) = sending.into_parts();
 
         let creates = Plans::of(&batch.creates, &claims);
         let to_create: Vec<_> = creates.to_do().into_iter().map(|index| &batch.creates[index]).collect();
+        let created = create_chats::create_chats(&to_create, &mut answers)?;
         create_chats::add_owners(&mut users, &to_create);
 
-        let users = users.store(ledger).await?;
-        let created = create_chats::create_chats(ledger, &to_create, &mut answers).await?;
-        messages.store(ledger).await?;
-        answers.store(ledger, now).await?;
-        ledger.commit().await?;
-        self.known_users.learn(users);
+        let (users, answers) = (users.into_inner(), answers.into_inner());
+        let (chats, labels, expires_at) = (Vec::new(), Vec::new(), now + Idempotency::RETENTION);
+        let mut changes = Changes { users, chats, labels, messages, counters, answers, expires_at, now };
+        create_chats::add_chats(&mut changes, &to_create);
+        ledger.commit(&changes).await?;
+        self.known_users.learn(changes.users);
         Ok(Outcomes { creates: creates.resolve(created), sends: sends.resolve(sent) })
     }
 

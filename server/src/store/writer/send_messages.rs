@@ -105,28 +105,11 @@ impl<'a> Sending<'a> {
         Ok(Ok(Created { resource: message, replayed: false }))
     }
 
-    /// The users to store before the messages, and what stores those.
-    pub(super) fn into_parts(self) -> (NewUsers<'a>, NewMessages) {
-        (self.senders, NewMessages { chats: self.chats, changed: self.changed, messages: self.new })
-    }
-}
-
-/// Messages that have their numbers, and the chats that they change.
-pub(super) struct NewMessages {
-    chats: HashMap<Place, Counters>,
-    changed: BTreeSet<Place>,
-    messages: Vec<Message>,
-}
-
-impl NewMessages {
-    /// Stores the new messages and what they change about their chats.
-    pub(super) async fn store(self, ledger: &mut Ledger) -> Outcome<()> {
-        if self.messages.is_empty() {
-            return Ok(());
-        }
-        ledger.add_messages(&self.messages).await?;
-        let changed: Vec<(&Place, &Counters)> = self.changed.iter().map(|place| (place, &self.chats[place])).collect();
-        ledger.count(&changed).await
+    /// The users to store, and the messages and what they change about their chats.
+    pub(super) fn into_parts(mut self) -> (NewUsers<'a>, Vec<Message>, Vec<(Place, Counters)>) {
+        let counters = self.changed.into_iter().filter_map(|place| self.chats.remove_entry(&place));
+        let counters = counters.collect();
+        (self.senders, self.new, counters)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::ledger::{Ledger, Outcome, Users};
+use super::ledger::Users;
 use crate::{chat::UserId, tenant::TenantId};
 
 /// Users that this writer has stored, or found stored: nobody deletes users, so they need not be stored again.
@@ -58,11 +58,7 @@ impl<'a> NewUsers<'a> {
         }
     }
 
-    /// Stores those that are new, and returns who is stored now.
-    pub(super) async fn store(self, ledger: &mut Ledger) -> Outcome<Users> {
-        if !self.users.is_empty() {
-            ledger.add_users(&self.users).await?;
-        }
-        Ok(self.users)
+    pub(super) fn into_inner(self) -> Users {
+        self.users
     }
 }

@@ -28,6 +28,22 @@ pub(in crate::store) enum Ledger {
     Postgres(Postgres),
 }
 
+/// All that a batch writes.
+pub(super) struct Changes<'a> {
+    /// Users to store if they are new.
+    pub(super) users: Users,
+    pub(super) chats: Vec<&'a Chat>,
+    /// Labels, and the chats that get them.
+    pub(super) labels: Vec<(Uuid, Uuid)>,
+    pub(super) messages: Vec<Message>,
+    /// The counters of locked chats that got messages.
+    pub(super) counters: Vec<(Place, Counters)>,
+    pub(super) answers: BTreeMap<Claim, NewAnswer>,
+    /// When the answers expire.
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
+}
+
 /// Why a transaction was given up.
 #[derive(Debug)]
 pub(super) enum Setback {
@@ -79,12 +95,22 @@ macro_rules! on_either {
 }
 
 impl Ledger {
-    pub(super) async fn begin(&mut self) -> Outcome<()> {
-        on_either!(self, begin())
+    pub(super) fn begin(&mut self) -> Outcome<()> {
+        match self {
+            Self::Sqlite(file) => file.begin(),
+            Self::Postgres(server) => {
+                server.begin();
+                Ok(())
+            }
+        }
     }
 
-    pub(super) async fn commit(&mut self) -> Outcome<()> {
-        on_either!(self, commit())
+    /// Writes `changes` and commits.
+    ///
+    /// # Errors
+    /// [`Setback::KeyTaken`] when another transaction has just stored one of the answers' keys.
+    pub(super) async fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
+        on_either!(self, commit(changes))
     }
 
     /// Rolls the transaction back, if there is one.
@@ -108,19 +134,6 @@ impl Ledger {
         on_either!(self, first_answers(keys, now))
     }
 
-    /// Stores answers that expire at `expires_at`, over those that have expired by `now`.
-    ///
-    /// # Errors
-    /// [`Setback::KeyTaken`] when another transaction has just stored one of the keys.
-    pub(super) async fn keep_answers(
-        &mut self,
-        answers: &BTreeMap<Claim, NewAnswer>,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Outcome<()> {
-        on_either!(self, keep_answers(answers, now, expires_at))
-    }
-
     /// Those of the chats that exist. Until the end of the transaction nobody else changes them.
     pub(super) async fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
         on_either!(self, lock_chats(places))
@@ -129,29 +142,6 @@ impl Ledger {
     /// Those of the messages that exist.
     pub(super) async fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
         on_either!(self, named_messages(names))
-    }
-
-    /// Stores those that are new.
-    pub(super) async fn add_users(&mut self, users: &Users) -> Outcome<()> {
-        on_either!(self, add_users(users))
-    }
-
-    pub(super) async fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
-        on_either!(self, add_chats(chats))
-    }
-
-    /// Gives chats their labels.
-    pub(super) async fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
-        on_either!(self, add_labels(labels))
-    }
-
-    pub(super) async fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
-        on_either!(self, add_messages(messages))
-    }
-
-    /// Writes the counters of chats that were locked; all of them have a last message.
-    pub(super) async fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
-        on_either!(self, count(chats))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger on PostgreSQL: one statement a step, however many rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
+use super::{Changes, Counters, FirstAnswer, Named, Outcome, Setback, Users};
 use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
@@ -18,7 +18,7 @@ use crate::{
         from_micros,
         messages::{message_of, role_code},
         open::write_transaction,
-        rows::{Column, Rows},
+        rows::{Column, Parts, Rows},
         to_micros,
         writer::claims::Claim,
     },
@@ -50,16 +50,36 @@ impl Postgres {
         Self { pool, transaction: None }
     }
 
-    pub(super) async fn begin(&mut self) -> Outcome<()> {
+    /// Does nothing yet: a batch that has nothing to read is one statement, which is a transaction by itself.
+    pub(super) fn begin(&mut self) {
         // One that was left open is rolled back by being dropped.
-        self.transaction = Some(self.pool.begin_with_options(write_transaction()).await?);
-        Ok(())
+        self.transaction = None;
     }
 
-    pub(super) async fn commit(&mut self) -> Outcome<()> {
+    pub(super) async fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
+        if !changes.users.is_empty() {
+            // Before the rest, and sorted: two nodes that store the same users must not wait for each other in a circle.
+            let users = user_rows(&changes.users).insert_into("users", "ON CONFLICT DO NOTHING", BACKEND);
+            self.transaction().await?.execute_raw(users).await?;
+        }
+        let Some(write) = written(changes) else { return self.finish().await };
+        let kept = match &self.transaction {
+            Some(transaction) => transaction.query_one_raw(write).await?,
+            // Nobody sees what is written in part: where a key turns out to be taken, no row may stay.
+            None if changes.answers.is_empty() => self.pool.query_one_raw(write).await?,
+            None => self.transaction().await?.query_one_raw(write).await?,
+        };
+        let kept: i64 = kept.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        if usize::try_from(kept) != Ok(changes.answers.len()) {
+            return Err(Setback::KeyTaken);
+        }
+        self.finish().await
+    }
+
+    async fn finish(&mut self) -> Outcome<()> {
         match self.transaction.take() {
             Some(transaction) => Ok(transaction.commit().await?),
-            None => Err(no_transaction().into()),
+            None => Ok(()),
         }
     }
 
@@ -84,7 +104,7 @@ impl Postgres {
         let select = rows.statement(BACKEND, |rows| {
             format!("SELECT i.* FROM {rows} JOIN idempotency_records i ON i.tenant_id = r.tenant_id AND i.key = r.key")
         });
-        let records = idempotency_record::Entity::find().from_raw_sql(select).all(self.transaction()?).await?;
+        let records = idempotency_record::Entity::find().from_raw_sql(select).all(self.transaction().await?).await?;
         let live = records.into_iter().filter(|record| record.expires_at > to_micros(now));
         let mut stored: HashMap<(Uuid, String), FirstAnswer> = live
             .map(|record| {
@@ -97,32 +117,6 @@ impl Postgres {
             Some((claim.clone(), answer))
         });
         Ok(found.collect())
-    }
-
-    pub(super) async fn keep_answers(
-        &mut self,
-        answers: &BTreeMap<Claim, NewAnswer>,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Outcome<()> {
-        let all = || answers.values();
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(answers.keys().map(|(tenant, _)| tenant.0).collect())),
-            ("key", Column::Text(answers.keys().map(|(_, key)| key.as_str().to_owned()).collect())),
-            ("expires_at", Column::BigInt(vec![to_micros(expires_at); answers.len()])),
-            ("fingerprint", Column::Bytes(all().map(|new| new.answer.fingerprint.clone()).collect())),
-            ("chat_id", Column::Uuid(all().map(|new| new.chat_id).collect())),
-            ("answer", Column::Text(all().map(|new| new.answer.json.clone()).collect())),
-        ]);
-        // All records of a batch expire together, so that moment less what they are kept for is now.
-        let kept = to_micros(expires_at) - to_micros(now);
-        let tail = format!(
-            "ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
-             WHERE idempotency_records.expires_at <= excluded.expires_at - {kept}"
-        );
-        let stored = self.execute(rows.insert_into("idempotency_records", &tail, BACKEND)).await?;
-        if stored == answers.len() as u64 { Ok(()) } else { Err(Setback::KeyTaken) }
     }
 
     pub(super) async fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
@@ -138,7 +132,7 @@ impl Postgres {
                  ORDER BY c.tenant_id, c.id FOR UPDATE OF c"
             )
         });
-        let locked = Locked::find_by_statement(select).all(self.transaction()?).await?;
+        let locked = Locked::find_by_statement(select).all(self.transaction().await?).await?;
         let counters = locked.into_iter().map(|row| {
             let counters = Counters {
                 user_id: UserId::stored(row.user_id),
@@ -161,79 +155,54 @@ impl Postgres {
                  ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id"
             )
         });
-        let stored = message::Entity::find().from_raw_sql(select).all(self.transaction()?).await?;
+        let stored = message::Entity::find().from_raw_sql(select).all(self.transaction().await?).await?;
         Ok(stored.into_iter().map(message_of).collect::<Result<_, _>>()?)
     }
 
-    pub(super) async fn add_users(&mut self, users: &Users) -> Outcome<()> {
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(users.keys().map(|(tenant, _)| tenant.0).collect())),
-            ("id", Column::Text(users.keys().map(|(_, user)| user.as_str().to_owned()).collect())),
-            ("created_at", Column::BigInt(users.values().map(|seen_at| to_micros(*seen_at)).collect())),
-        ]);
-        self.execute(rows.insert_into("users", "ON CONFLICT DO NOTHING", BACKEND)).await?;
-        Ok(())
+    /// The batch's transaction, begun if need be.
+    async fn transaction(&mut self) -> Result<&DatabaseTransaction, DbErr> {
+        if self.transaction.is_none() {
+            self.transaction = Some(self.pool.begin_with_options(write_transaction()).await?);
+        }
+        self.transaction.as_ref().ok_or_else(|| DbErr::Custom("a transaction is gone".to_owned()))
     }
+}
 
-    pub(super) async fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
-        let chats = || chats.iter();
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(chats().map(|chat| chat.tenant_id.0).collect())),
-            ("id", Column::Uuid(chats().map(|chat| chat.id).collect())),
-            ("user_id", Column::Text(chats().map(|chat| chat.user_id.as_str().to_owned()).collect())),
-            ("title", Column::Text(chats().map(|chat| chat.title.as_str().to_owned()).collect())),
-            ("metadata", Column::Text(chats().map(|chat| chat.metadata.as_json().to_owned()).collect())),
-            ("status", Column::SmallInt(chats().map(|chat| status_code(chat.status)).collect())),
-            ("message_count", Column::BigInt(chats().map(|chat| chat.message_count).collect())),
-            ("created_at", Column::BigInt(chats().map(|chat| to_micros(chat.created_at)).collect())),
-            ("updated_at", Column::BigInt(chats().map(|chat| to_micros(chat.updated_at)).collect())),
-        ]);
-        self.execute(rows.insert_into("chats", "", BACKEND)).await?;
-        Ok(())
+/// One statement that writes everything but the users, and returns how many answers it has kept; `None` if there is
+/// nothing to write. Its parts do not see each other's rows and have no need to.
+fn written(changes: &Changes<'_>) -> Option<Statement> {
+    let mut parts = Parts::default();
+    if !changes.chats.is_empty() {
+        parts.add("new_chats", chat_rows(&changes.chats), |rows| rows.insert("chats", ""));
     }
-
-    pub(super) async fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
-        let (labels, chats) = labels.iter().copied().unzip();
+    if !changes.labels.is_empty() {
+        let (labels, chats) = changes.labels.iter().copied().unzip();
         let rows = Rows::new(vec![("label", Column::Uuid(labels)), ("chat_id", Column::Uuid(chats))]);
-        self.execute(rows.insert_into("chat_labels", "ON CONFLICT DO NOTHING", BACKEND)).await?;
-        Ok(())
+        parts.add("new_labels", rows, |rows| rows.insert("chat_labels", "ON CONFLICT DO NOTHING"));
     }
-
-    pub(super) async fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
-        self.execute(message_rows(messages).insert_into("messages", "", BACKEND)).await?;
-        Ok(())
+    if !changes.messages.is_empty() {
+        parts.add("new_messages", message_rows(&changes.messages), |rows| rows.insert("messages", ""));
     }
-
-    pub(super) async fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
-        let last = chats.iter().filter_map(|(_, chat)| chat.last_message_at);
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(chats.iter().map(|((tenant, _), _)| tenant.0).collect())),
-            ("id", Column::Uuid(chats.iter().map(|((_, id), _)| *id).collect())),
-            ("message_count", Column::BigInt(chats.iter().map(|(_, chat)| chat.message_count).collect())),
-            ("last_message_at", Column::BigInt(last.map(to_micros).collect())),
-            ("updated_at", Column::BigInt(chats.iter().map(|(_, chat)| to_micros(chat.updated_at)).collect())),
-        ]);
-        let update = rows.statement(BACKEND, |rows| {
+    if !changes.counters.is_empty() {
+        parts.add("counted", counter_rows(&changes.counters), |rows| {
             format!(
                 "UPDATE chats SET message_count = r.message_count, last_message_at = r.last_message_at, \
                  updated_at = r.updated_at FROM {rows} WHERE chats.tenant_id = r.tenant_id AND chats.id = r.id"
             )
         });
-        self.execute(update).await?;
-        Ok(())
     }
-
-    fn transaction(&self) -> Result<&DatabaseTransaction, DbErr> {
-        self.transaction.as_ref().ok_or_else(no_transaction)
+    if !changes.answers.is_empty() {
+        // All records of a batch expire together, so that moment less what they are kept for is now.
+        let kept = to_micros(changes.expires_at) - to_micros(changes.now);
+        let tail = format!(
+            "ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
+             WHERE idempotency_records.expires_at <= excluded.expires_at - {kept} RETURNING 1"
+        );
+        parts.add("kept", answer_rows(changes), |rows| rows.insert("idempotency_records", &tail));
     }
-
-    async fn execute(&self, statement: Statement) -> Result<u64, DbErr> {
-        Ok(self.transaction()?.execute_raw(statement).await?.rows_affected())
-    }
-}
-
-fn no_transaction() -> DbErr {
-    DbErr::Custom("a batch has no transaction".to_owned())
+    let count = if changes.answers.is_empty() { "0::bigint" } else { "(SELECT count(*) FROM kept)" };
+    parts.into_statement(count)
 }
 
 fn message_rows(messages: &[Message]) -> Rows {
@@ -253,5 +222,51 @@ fn message_rows(messages: &[Message]) -> Rows {
         ("metadata", texts(|message| message.metadata.as_json())),
         ("client_message_id", optional(|message| message.client_message_id.as_ref().map(ClientMessageId::as_str))),
         ("created_at", Column::BigInt(messages.iter().map(|message| to_micros(message.created_at)).collect())),
+    ])
+}
+
+fn user_rows(users: &Users) -> Rows {
+    Rows::new(vec![
+        ("tenant_id", Column::Uuid(users.keys().map(|(tenant, _)| tenant.0).collect())),
+        ("id", Column::Text(users.keys().map(|(_, user)| user.as_str().to_owned()).collect())),
+        ("created_at", Column::BigInt(users.values().map(|seen_at| to_micros(*seen_at)).collect())),
+    ])
+}
+
+fn chat_rows(chats: &[&Chat]) -> Rows {
+    let chats = || chats.iter();
+    Rows::new(vec![
+        ("tenant_id", Column::Uuid(chats().map(|chat| chat.tenant_id.0).collect())),
+        ("id", Column::Uuid(chats().map(|chat| chat.id).collect())),
+        ("user_id", Column::Text(chats().map(|chat| chat.user_id.as_str().to_owned()).collect())),
+        ("title", Column::Text(chats().map(|chat| chat.title.as_str().to_owned()).collect())),
+        ("metadata", Column::Text(chats().map(|chat| chat.metadata.as_json().to_owned()).collect())),
+        ("status", Column::SmallInt(chats().map(|chat| status_code(chat.status)).collect())),
+        ("message_count", Column::BigInt(chats().map(|chat| chat.message_count).collect())),
+        ("created_at", Column::BigInt(chats().map(|chat| to_micros(chat.created_at)).collect())),
+        ("updated_at", Column::BigInt(chats().map(|chat| to_micros(chat.updated_at)).collect())),
+    ])
+}
+
+fn counter_rows(chats: &[(Place, Counters)]) -> Rows {
+    let last = chats.iter().filter_map(|(_, chat)| chat.last_message_at);
+    Rows::new(vec![
+        ("tenant_id", Column::Uuid(chats.iter().map(|((tenant, _), _)| tenant.0).collect())),
+        ("id", Column::Uuid(chats.iter().map(|((_, id), _)| *id).collect())),
+        ("message_count", Column::BigInt(chats.iter().map(|(_, chat)| chat.message_count).collect())),
+        ("last_message_at", Column::BigInt(last.map(to_micros).collect())),
+        ("updated_at", Column::BigInt(chats.iter().map(|(_, chat)| to_micros(chat.updated_at)).collect())),
+    ])
+}
+
+fn answer_rows(changes: &Changes<'_>) -> Rows {
+    let (keys, answers) = (|| changes.answers.keys(), || changes.answers.values());
+    Rows::new(vec![
+        ("tenant_id", Column::Uuid(keys().map(|(tenant, _)| tenant.0).collect())),
+        ("key", Column::Text(keys().map(|(_, key)| key.as_str().to_owned()).collect())),
+        ("expires_at", Column::BigInt(vec![to_micros(changes.expires_at); changes.answers.len()])),
+        ("fingerprint", Column::Bytes(answers().map(|new| new.answer.fingerprint.clone()).collect())),
+        ("chat_id", Column::Uuid(answers().map(|new| new.chat_id).collect())),
+        ("answer", Column::Text(answers().map(|new| new.answer.json.clone()).collect())),
     ])
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::{Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
+use super::{Changes, Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
 use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
@@ -53,7 +53,13 @@ impl File {
         self.call("BEGIN IMMEDIATE")
     }
 
-    pub(super) fn commit(&mut self) -> Outcome<()> {
+    pub(super) fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
+        self.add_users(&changes.users)?;
+        self.add_chats(&changes.chats)?;
+        self.add_labels(&changes.labels)?;
+        self.add_messages(&changes.messages)?;
+        self.count(&changes.counters)?;
+        self.keep_answers(&changes.answers, changes.now, changes.expires_at)?;
         self.call("COMMIT")
     }
 
@@ -81,36 +87,6 @@ impl File {
             found.extend(answer.map(|answer| (claim.clone(), answer)));
         }
         Ok(found)
-    }
-
-    pub(super) fn keep_answers(
-        &mut self,
-        answers: &BTreeMap<Claim, NewAnswer>,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
-             WHERE idempotency_records.expires_at <= ?7",
-        )?;
-        for ((tenant, key), NewAnswer { answer, chat_id }) in answers {
-            let stored = insert.execute(params![
-                blob(&tenant.0),
-                key.as_str(),
-                answer.fingerprint,
-                blob(chat_id),
-                answer.json,
-                to_micros(expires_at),
-                to_micros(now),
-            ])?;
-            if stored == 0 {
-                return Err(Setback::KeyTaken);
-            }
-        }
-        Ok(())
     }
 
     /// There is nothing to lock: this transaction is the only writer.
@@ -167,7 +143,7 @@ impl File {
         Ok(found)
     }
 
-    pub(super) fn add_users(&mut self, users: &Users) -> Outcome<()> {
+    fn add_users(&self, users: &Users) -> Outcome<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO users (tenant_id, id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
@@ -177,7 +153,7 @@ impl File {
         Ok(())
     }
 
-    pub(super) fn add_chats(&mut self, chats: &[&Chat]) -> Outcome<()> {
+    fn add_chats(&self, chats: &[&Chat]) -> Outcome<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -198,7 +174,7 @@ impl File {
         Ok(())
     }
 
-    pub(super) fn add_labels(&mut self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
+    fn add_labels(&self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
         let mut insert = self
             .connection
             .prepare_cached("INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
@@ -208,7 +184,7 @@ impl File {
         Ok(())
     }
 
-    pub(super) fn add_messages(&mut self, messages: &[Message]) -> Outcome<()> {
+    fn add_messages(&self, messages: &[Message]) -> Outcome<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
              client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -231,7 +207,7 @@ impl File {
         Ok(())
     }
 
-    pub(super) fn count(&mut self, chats: &[(&Place, &Counters)]) -> Outcome<()> {
+    fn count(&self, chats: &[(Place, Counters)]) -> Outcome<()> {
         let mut update = self.connection.prepare_cached(
             "UPDATE chats SET message_count = ?3, last_message_at = ?4, updated_at = ?5 \
              WHERE tenant_id = ?1 AND id = ?2",
@@ -244,6 +220,36 @@ impl File {
                 chat.last_message_at.map(to_micros),
                 to_micros(chat.updated_at),
             ])?;
+        }
+        Ok(())
+    }
+
+    fn keep_answers(
+        &self,
+        answers: &BTreeMap<Claim, NewAnswer>,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Outcome<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
+             WHERE idempotency_records.expires_at <= ?7",
+        )?;
+        for ((tenant, key), NewAnswer { answer, chat_id }) in answers {
+            let stored = insert.execute(params![
+                blob(&tenant.0),
+                key.as_str(),
+                answer.fingerprint,
+                blob(chat_id),
+                answer.json,
+                to_micros(expires_at),
+                to_micros(now),
+            ])?;
+            if stored == 0 {
+                return Err(Setback::KeyTaken);
+            }
         }
         Ok(())
     }

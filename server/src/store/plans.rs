@@ -1,6 +1,6 @@
 //! How the databases answer the queries of lists: always by an index, never by sorting, however much there is.
 //!
-//! `cargo test plans -- --nocapture` shows the plans.
+//! SQLite's plans are in `docs/query-plans.txt`, which this compares with what they are.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Store, TenantScope, chats::Chain, messages};
+use super::{Store, TenantScope, chats::Chain, messages, reader::CHATS_AT, writer::LOOK_UPS};
 use crate::{
     chat::{ChatFilter, Label, Order, Start, Status, UserId, Window},
     clock::{Moments, SystemClock},
@@ -117,23 +117,34 @@ async fn plan(store: &Store, query: Statement) -> Vec<String> {
     rows.iter().map(|row| row.try_get("", column).unwrap()).collect()
 }
 
-async fn served_by_an_index(store: &Store, what: &str, query: Statement) {
+/// The plans on SQLite, as the file has them.
+const WRITTEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/query-plans.txt");
+/// Set, it has the file written anew.
+const ACCEPT: &str = "PARLOR_ACCEPT_PLANS";
+
+fn shown(what: &str, plan: &[String]) -> String {
+    format!("{what}\n    {}\n", plan.join("\n    "))
+}
+
+/// Returns the plan as it is shown.
+async fn served_by_an_index(store: &Store, what: &str, query: Statement) -> String {
     let is_postgres = query.db_backend == DbBackend::Postgres;
     // Of two bounds at one end SQLite takes either, and reads everything between them.
     for bound in ["\"seq\" >", "\"seq\" <", "\"id\" >", "\"id\" <", "\"chat_id\" >", "\"chat_id\" <"] {
         assert!(query.sql.matches(bound).count() <= 1, "{what}: two bounds {bound} in {}", query.sql);
     }
     let plan = plan(store, query).await;
-    println!("{what}\n    {}", plan.join("\n    "));
+    let shown = shown(what, &plan);
     let has = |word: &str| plan.iter().any(|step| step.contains(word));
     assert!(has("SEARCH") || has("Index"), "{what}: no index in {plan:#?}");
     if is_postgres && what.contains("two labels") {
         // By its statistics PostgreSQL may rather intersect the two and sort what they share.
-        return;
+        return shown;
     }
     for word in ["SCAN", "TEMP B-TREE", "Seq Scan", "Sort"] {
         assert!(!has(word), "{what}: {word} in {plan:#?}");
     }
+    shown
 }
 
 fn windows() -> impl Iterator<Item = (String, Window<Uuid>)> {
@@ -174,7 +185,7 @@ fn filters() -> Vec<(&'static str, ChatFilter)> {
 }
 
 #[tokio::test]
-async fn every_list_is_served_by_an_index() {
+async fn every_query_is_served_by_an_index() {
     let database = TestDatabase::create().await;
     let moments = Moments::new(Arc::new(SystemClock));
     let url = database.url().parse().unwrap();
@@ -183,14 +194,16 @@ async fn every_list_is_served_by_an_index() {
     fill(&store).await;
     let backend = store.read.get_database_backend();
     let scope: TenantScope<'_> = store.tenant(TenantId(number(1)));
+    let mut plans = String::new();
     let user = UserId::new("user8".to_owned()).unwrap();
 
     for (name, window) in windows() {
         let chats = Chain::of(scope.chats_of(&user)).windowed(window);
-        served_by_an_index(&store, &format!("list_user_chats, {name}"), chats.build(backend)).await;
+        plans += &served_by_an_index(&store, &format!("list_user_chats, {name}"), chats.build(backend)).await;
         for (filter_name, filter) in filters() {
             let chats = scope.filtered(&filter).windowed(window);
-            served_by_an_index(&store, &format!("list_chats, {filter_name}, {name}"), chats.build(backend)).await;
+            plans +=
+                &served_by_an_index(&store, &format!("list_chats, {filter_name}, {name}"), chats.build(backend)).await;
         }
         let window = Window {
             start: match window.start {
@@ -201,14 +214,31 @@ async fn every_list_is_served_by_an_index() {
             order: window.order,
         };
         let messages = messages::windowed(number(1), 1, i64::from(ROWS), window);
-        served_by_an_index(&store, &format!("list_messages, {name}"), messages.build(backend)).await;
+        plans += &served_by_an_index(&store, &format!("list_messages, {name}"), messages.build(backend)).await;
     }
     let one = scope.chats().filter(chat::Column::Id.eq(number(7)));
-    served_by_an_index(&store, "get_chat", one.build(backend)).await;
+    plans += &served_by_an_index(&store, "get_chat", one.build(backend)).await;
     let of_chat = idempotency_record::Column::ChatId.eq(number(7));
     let records = idempotency_record::Entity::delete_many().filter(of_chat);
-    served_by_an_index(&store, "delete_chat's idempotency records", records.build(backend)).await;
+    plans += &served_by_an_index(&store, "delete_chat's idempotency records", records.build(backend)).await;
     let tickets = ticket::Entity::delete_many().filter(ticket::Column::ChatId.eq(number(7)));
-    served_by_an_index(&store, "delete_chat's tickets", tickets.build(backend)).await;
+    plans += &served_by_an_index(&store, "delete_chat's tickets", tickets.build(backend)).await;
+    if backend == DbBackend::Sqlite {
+        for (what, sql) in LOOK_UPS.into_iter().chain([("get_chat, many at once", CHATS_AT)]) {
+            let query = Statement::from_string(backend, sql);
+            let plan = plan(&store, query).await;
+            plans += &shown(what, &plan);
+            // The places that are asked for are scanned, which is not a table.
+            assert!(
+                plan.iter().all(|step| !step.starts_with("SCAN") || step.contains("VIRTUAL TABLE")),
+                "{what}: {plan:?}"
+            );
+        }
+        if std::env::var_os(ACCEPT).is_some() {
+            std::fs::write(WRITTEN, &plans).unwrap();
+        }
+        let written = std::fs::read_to_string(WRITTEN).unwrap_or_default();
+        assert!(written == plans, "docs/query-plans.txt is old; {ACCEPT}=1 has this test write it anew\n{plans}");
+    }
     store.close().await;
 }

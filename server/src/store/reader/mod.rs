@@ -20,6 +20,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::source::Source;
+#[cfg(test)]
+pub(super) use self::sqlite::CHATS_AT;
 use super::chats::Place;
 use crate::{
     chat::Chat,

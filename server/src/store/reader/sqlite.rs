@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// `CROSS`, because SQLite then looks a chat up for every place, whatever its statistics say.
-const CHATS_AT: &str = "\
+pub(in crate::store) const CHATS_AT: &str = "\
     SELECT json_group_array(json_array(p.key, c.user_id, c.title, c.metadata, c.status, c.message_count, \
     c.created_at, c.updated_at, c.last_message_at)) \
     FROM json_each(?1) AS p CROSS JOIN chats AS c \

@@ -26,6 +26,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(super) use self::ledger::LOOK_UPS;
 pub(super) use self::ledger::{File, Ledger, Postgres};
 use self::{
     claims::{Answers, Claims},

@@ -12,6 +12,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(in crate::store) use self::sqlite::LOOK_UPS;
 pub(in crate::store) use self::{postgres::Postgres, sqlite::File};
 use super::claims::Claim;
 use crate::{

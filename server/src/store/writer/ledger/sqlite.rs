@@ -30,6 +30,41 @@ use crate::{
 /// Statements that are kept prepared: all of this file.
 const STATEMENTS: usize = 16;
 
+const FIRST_ANSWER: &str =
+    "SELECT fingerprint, answer FROM idempotency_records WHERE tenant_id = ?1 AND key = ?2 AND expires_at > ?3";
+const KEEP_ANSWER: &str = "\
+    INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+    ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+    chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
+    WHERE idempotency_records.expires_at <= ?7";
+const LOCK_CHAT: &str = "\
+    SELECT user_id, status, message_count, updated_at, last_message_at \
+    FROM chats WHERE tenant_id = ?1 AND id = ?2";
+const NAMED_MESSAGE: &str = "\
+    SELECT seq, id, role, sender_id, content, media_type, media_url, metadata, created_at \
+    FROM messages WHERE chat_id = ?1 AND client_message_id = ?2";
+const ADD_USER: &str = "INSERT INTO users (tenant_id, id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+const ADD_CHAT: &str = "\
+    INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const ADD_LABEL: &str = "INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+const ADD_MESSAGE: &str = "\
+    INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
+    client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const COUNT: &str = "\
+    UPDATE chats SET message_count = ?3, last_message_at = ?4, updated_at = ?5 \
+    WHERE tenant_id = ?1 AND id = ?2";
+
+/// Those that look something up.
+#[cfg(test)]
+pub(in crate::store) const LOOK_UPS: [(&str, &str); 4] = [
+    ("send_message, its chat", LOCK_CHAT),
+    ("send_message, its repetition by name", NAMED_MESSAGE),
+    ("send_message, its chat's counters", COUNT),
+    ("an idempotency key's first answer", FIRST_ANSWER),
+];
+
 /// A file.
 pub(in crate::store) struct File {
     connection: Connection,
@@ -76,9 +111,7 @@ impl File {
         keys: &BTreeSet<Claim>,
         now: DateTime<Utc>,
     ) -> Outcome<Vec<(Claim, FirstAnswer)>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT fingerprint, answer FROM idempotency_records WHERE tenant_id = ?1 AND key = ?2 AND expires_at > ?3",
-        )?;
+        let mut select = self.connection.prepare_cached(FIRST_ANSWER)?;
         let mut found = Vec::new();
         for claim in keys {
             let (tenant, key) = claim;
@@ -91,10 +124,7 @@ impl File {
 
     /// There is nothing to lock: this transaction is the only writer.
     pub(super) fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT user_id, status, message_count, updated_at, last_message_at \
-             FROM chats WHERE tenant_id = ?1 AND id = ?2",
-        )?;
+        let mut select = self.connection.prepare_cached(LOCK_CHAT)?;
         let mut found = Vec::with_capacity(places.len());
         for (tenant, id) in places {
             let columns = |row: &Row<'_>| {
@@ -116,10 +146,7 @@ impl File {
     }
 
     pub(super) fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT seq, id, role, sender_id, content, media_type, media_url, metadata, created_at \
-             FROM messages WHERE chat_id = ?1 AND client_message_id = ?2",
-        )?;
+        let mut select = self.connection.prepare_cached(NAMED_MESSAGE)?;
         let mut found = Vec::new();
         for (chat, name) in names {
             let model = |row: &Row<'_>| {
@@ -144,9 +171,7 @@ impl File {
     }
 
     fn add_users(&self, users: &Users) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO users (tenant_id, id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?;
+        let mut insert = self.connection.prepare_cached(ADD_USER)?;
         for ((tenant, user), seen_at) in users {
             insert.execute(params![blob(&tenant.0), user.as_str(), to_micros(*seen_at)])?;
         }
@@ -154,10 +179,7 @@ impl File {
     }
 
     fn add_chats(&self, chats: &[&Chat]) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
+        let mut insert = self.connection.prepare_cached(ADD_CHAT)?;
         for chat in chats {
             insert.execute(params![
                 blob(&chat.tenant_id.0),
@@ -175,9 +197,7 @@ impl File {
     }
 
     fn add_labels(&self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
-        let mut insert = self
-            .connection
-            .prepare_cached("INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+        let mut insert = self.connection.prepare_cached(ADD_LABEL)?;
         for (label, chat) in labels {
             insert.execute(params![blob(label), blob(chat)])?;
         }
@@ -185,10 +205,7 @@ impl File {
     }
 
     fn add_messages(&self, messages: &[Message]) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
-             client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?;
+        let mut insert = self.connection.prepare_cached(ADD_MESSAGE)?;
         for message in messages {
             insert.execute(params![
                 blob(&message.chat_id),
@@ -208,10 +225,7 @@ impl File {
     }
 
     fn count(&self, chats: &[(Place, Counters)]) -> Outcome<()> {
-        let mut update = self.connection.prepare_cached(
-            "UPDATE chats SET message_count = ?3, last_message_at = ?4, updated_at = ?5 \
-             WHERE tenant_id = ?1 AND id = ?2",
-        )?;
+        let mut update = self.connection.prepare_cached(COUNT)?;
         for ((tenant, id), chat) in chats {
             update.execute(params![
                 blob(&tenant.0),
@@ -230,13 +244,7 @@ impl File {
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO idempotency_records (tenant_id, key, fingerprint, chat_id, answer, expires_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (tenant_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-             chat_id = excluded.chat_id, answer = excluded.answer, expires_at = excluded.expires_at \
-             WHERE idempotency_records.expires_at <= ?7",
-        )?;
+        let mut insert = self.connection.prepare_cached(KEEP_ANSWER)?;
         for ((tenant, key), NewAnswer { answer, chat_id }) in answers {
             let stored = insert.execute(params![
                 blob(&tenant.0),

@@ -4,6 +4,7 @@
 tools=$PWD/.tools
 # A venv and a node_modules folder hold absolute paths and fit one version of their interpreter, so both are part of
 # the stamp that says which files they were installed from.
+# shellcheck disable=SC2034 # The stages use it.
 python_bin=$tools/python/bin
 # shellcheck disable=SC2034 # The stages use it.
 npm_bin=$tools/npm/node_modules/.bin
@@ -67,18 +68,23 @@ is_stamped() {
 
 # need_python_tools: what scripts/tools/requirements.txt names, in `$python_bin`.
 need_python_tools() {
+    need_venv python scripts/tools/requirements.txt scripts/tools/constraints.txt
+}
+
+# need_venv NAME REQUIREMENTS [CONSTRAINTS]: what the file names, in .tools/NAME.
+need_venv() {
     need_python
-    local stamp
-    stamp="$PWD $(python3 --version) $(cat scripts/tools/requirements.txt scripts/tools/constraints.txt | sha256sum)"
-    if is_stamped python "$stamp"; then return; fi
+    local folder=$tools/$1 stamp options=(--requirement "$2")
+    if [[ -n ${3:-} ]]; then options+=(--constraint "$3"); fi
+    stamp="$PWD $(python3 --version) $(cat "${@:2}" | sha256sum)"
+    if is_stamped "$1" "$stamp"; then return; fi
     # Debian has `ensurepip` in a package of its own.
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
-    step "install scripts/tools/requirements.txt into .tools/python"
-    rm -rf "$tools/python" "$tools/python.stamp"
-    python3 -m venv "$tools/python"
-    "$python_bin/pip" install --quiet --disable-pip-version-check \
-        --requirement scripts/tools/requirements.txt --constraint scripts/tools/constraints.txt
-    echo "$stamp" >"$tools/python.stamp"
+    step "install $2 into .tools/$1"
+    rm -rf "$folder" "$folder.stamp"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "${options[@]}"
+    echo "$stamp" >"$folder.stamp"
 }
 
 # need_npm_tools: what scripts/tools/package.json names, in `$npm_bin`.

@@ -1,140 +1,173 @@
-//! Load: keep-alive connections that each send a request, wait for its answer, and send the next.
-//!
-//! HTTP by hand, as little as the answers need, so that the load costs the machine less than what it measures.
+//! Load: senders that each send a request, wait for its answer, and send the next.
 
 use std::{
+    future::Future,
     io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    task::JoinSet,
+use tokio::task::JoinSet;
+
+use crate::{
+    Outcome,
+    http::Connection,
+    results::Round,
+    server::{Server, processor_micros},
+    stats::percentile,
 };
 
-/// What one run of load saw.
+/// How much longer than planned a measurement may take before it is given up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One of those who make the load.
+pub(crate) trait Sender: Send + 'static {
+    /// Sends the next request and waits for its answer.
+    fn exchange(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// When a sender stops.
 #[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After so many answers, of all senders together.
+    Answers(usize),
+}
+
+/// What one run of load saw.
+#[derive(Debug)]
 pub(crate) struct Seen {
-    /// How many answers.
-    pub(crate) answers: usize,
+    /// From the first request to the last answer.
+    pub(crate) elapsed: Duration,
+    /// How long each answer took, the shortest first.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Seen {
     /// Answers a second.
-    pub(crate) rate: f64,
-    /// Half of the answers took at most this.
-    pub(crate) p50: Duration,
-    /// Of a hundred answers one took longer.
-    pub(crate) p99: Duration,
-}
-
-/// A connection that is kept.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    /// Opens one.
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
-    }
-
-    /// Sends `request` and returns the answer's body.
-    ///
-    /// # Errors
-    /// Any answer but a 2xx is one.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<&[u8]> {
-        self.stream.write_all(request).await?;
-        self.buffer.clear();
-        let head = loop {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-        if !text.starts_with("http/1.1 2") {
-            return Err(io::Error::other(text));
-        }
-        let length = text.split("content-length:").nth(1).and_then(|rest| rest.lines().next()?.trim().parse().ok());
-        let whole = head + length.unwrap_or(0_usize);
-        while self.buffer.len() < whole {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(&self.buffer[head..whole])
+    pub(crate) fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far fewer answers than 2^52")]
+        let answers = self.latencies.len() as f64;
+        answers / self.elapsed.as_secs_f64()
     }
 }
 
-/// A `GET` of `path`.
-pub(crate) fn get(path: &str, key: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n\r\n").into_bytes()
-}
-
-/// A `POST` of JSON to `path`.
-pub(crate) fn post(path: &str, key: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-/// Sends `requests` in turn over `connections` connections for `time`.
-pub(crate) async fn for_time(
-    address: SocketAddr,
-    requests: Arc<[Vec<u8>]>,
-    connections: usize,
-    time: Duration,
-) -> io::Result<Seen> {
+/// Lets all senders send.
+///
+/// # Errors
+/// The first error of a sender ends the run: a server that refuses does less work than one that answers.
+pub(crate) async fn run<S: Sender>(senders: Vec<S>, until: Until) -> Outcome<Seen> {
+    let (time, count) = match until {
+        Until::Time(time) => (time, usize::MAX),
+        Until::Answers(count) => (Duration::MAX, count.div_ceil(senders.len())),
+    };
+    let limit = PATIENCE + if let Until::Time(time) = until { time } else { 10 * PATIENCE };
     let started = Instant::now();
-    run(address, requests, connections, move |_| started.elapsed() < time).await
-}
-
-/// Sends `request` `count` times over `connections` connections.
-pub(crate) async fn times(address: SocketAddr, request: Vec<u8>, connections: usize, count: usize) -> io::Result<Seen> {
-    let each = count.div_ceil(connections);
-    run(address, Arc::from([request]), connections, move |sent| sent < each).await
-}
-
-async fn run(
-    address: SocketAddr,
-    requests: Arc<[Vec<u8>]>,
-    connections: usize,
-    goes_on: impl Fn(usize) -> bool + Clone + Send + 'static,
-) -> io::Result<Seen> {
-    let started = Instant::now();
-    let mut senders = JoinSet::new();
-    for sender in 0..connections {
-        let (requests, goes_on) = (requests.clone(), goes_on.clone());
-        senders.spawn(async move {
-            let mut connection = Connection::open(address).await?;
+    let mut running = JoinSet::new();
+    for mut sender in senders {
+        running.spawn(async move {
             let mut latencies = Vec::new();
-            while goes_on(latencies.len()) {
-                // Each sender begins elsewhere.
-                let request = &requests[(sender * 7_919 + latencies.len()) % requests.len()];
-                let sent = Instant::now();
-                connection.exchange(request).await?;
-                latencies.push(sent.elapsed());
+            let mut sent = Instant::now();
+            while latencies.len() < count && sent.duration_since(started) < time {
+                sender.exchange().await?;
+                // The next request is sent as soon as this answer is there.
+                let answered = Instant::now();
+                latencies.push(answered - sent);
+                sent = answered;
             }
             io::Result::Ok(latencies)
         });
     }
-    let mut latencies = Vec::new();
-    while let Some(sender) = senders.join_next().await {
-        latencies.extend(sender.map_err(io::Error::other)??);
-    }
+    let finish = async {
+        let mut latencies = Vec::new();
+        while let Some(sender) = running.join_next().await {
+            latencies.extend(sender??);
+        }
+        Outcome::Ok(latencies)
+    };
+    let mut latencies = tokio::time::timeout(limit, finish).await.map_err(|_| "the load did not end in time")??;
     let elapsed = started.elapsed();
     latencies.sort_unstable();
-    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied().unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "far fewer answers than 2^52")]
-    let rate = latencies.len() as f64 / elapsed.as_secs_f64();
-    Ok(Seen { answers: latencies.len(), rate, p50: at(50), p99: at(99) })
+    if latencies.is_empty() {
+        return Err("there was not one answer".into());
+    }
+    Ok(Seen { elapsed, latencies })
+}
+
+/// Lets all senders send, and looks at what that cost.
+pub(crate) async fn measure<S: Sender>(server: &Server, senders: Vec<S>, until: Until) -> Outcome<Round> {
+    let (before, own_before) = (server.processor_micros()?, processor_micros("self")?);
+    let seen = run(senders, until).await?;
+    let (taken, own) = (server.processor_micros()? - before, processor_micros("self")? - own_before);
+    let answers = u32::try_from(seen.latencies.len())?;
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    Ok(Round {
+        answers,
+        rate: seen.rate(),
+        p50_us: micros(percentile(&seen.latencies, 50)),
+        p99_us: micros(percentile(&seen.latencies, 99)),
+        server_cpu_us: taken / f64::from(answers),
+        load_cpu_us: own / f64::from(answers),
+        resident_bytes: server.resident()?,
+    })
+}
+
+/// A sender of requests that were written beforehand.
+pub(crate) struct Requests {
+    connection: Connection,
+    all: Arc<[Vec<u8>]>,
+    next: usize,
+}
+
+impl Requests {
+    /// `count` connections, each of which begins elsewhere in `requests`.
+    pub(crate) async fn senders(address: SocketAddr, requests: &Arc<[Vec<u8>]>, count: usize) -> io::Result<Vec<Self>> {
+        let mut senders = Vec::with_capacity(count);
+        for n in 0..count {
+            let connection = Connection::open(address).await?;
+            // A prime: two senders never walk side by side.
+            senders.push(Self { connection, all: requests.clone(), next: n * 7_919 });
+        }
+        Ok(senders)
+    }
+}
+
+impl Sender for Requests {
+    async fn exchange(&mut self) -> io::Result<()> {
+        let request = &self.all[self.next % self.all.len()];
+        self.next += 1;
+        self.connection.exchange(request).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers at once, and breaks after so many.
+    struct Breaks(usize);
+
+    impl Sender for Breaks {
+        async fn exchange(&mut self) -> io::Result<()> {
+            tokio::task::yield_now().await;
+            self.0 = self.0.checked_sub(1).ok_or_else(|| io::Error::other("broken"))?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_sent_as_are_asked_for() {
+        let seen = run(vec![Breaks(10), Breaks(10)], Until::Answers(8)).await.unwrap();
+        assert_eq!(seen.latencies.len(), 8);
+        assert!(seen.latencies.is_sorted() && seen.rate() > 0.0);
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_run() {
+        let time = Until::Time(Duration::from_mins(1));
+        let error = run(vec![Breaks(usize::MAX), Breaks(3)], time).await.unwrap_err();
+        assert_eq!(error.to_string(), "broken");
+    }
 }

@@ -1,70 +1,116 @@
-//! The server under measurement: the release binary, on a database of its own.
+//! A server under measurement: one process, on a database of its own.
 
 use std::{
     fs,
     io::{self, BufRead as _, BufReader},
     net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
     time::Duration,
 };
 
-use tempfile::TempDir;
+use tokio::sync::oneshot;
 
-/// The key that the server is started with.
+use crate::{Outcome, database::Database};
+
+/// The key that every server is started with.
 pub(crate) const KEY: &str = "bench-bootstrap-key";
+/// A Python server takes a second; a machine under load several.
+const START: Duration = Duration::from_secs(30);
 
-/// A running server. Ends with its handle.
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// The binary, or its interpreter.
+    pub(crate) path: PathBuf,
+    /// What the interpreter runs.
+    pub(crate) script: Option<PathBuf>,
+    /// The cores that it may use, as `taskset` has them; none: all.
+    pub(crate) cores: Option<String>,
+}
+
+/// A running server. Ends with its handle, and its database with it.
 pub(crate) struct Server {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    child: Child,
-    _folder: TempDir,
+    child: Ended,
+    database: Database,
 }
 
 impl Server {
-    /// Starts `binary`, on `database` if given, else on a new SQLite file.
-    pub(crate) fn start(binary: &Path, database: Option<&str>) -> io::Result<Self> {
-        let folder = TempDir::new()?;
-        let file = format!("sqlite://{}", folder.path().join("parlor.db").display());
-        let mut child = Command::new(binary)
-            .env("DATABASE_URL", database.unwrap_or(&file))
-            .env("PARLOR_LISTEN", "127.0.0.1:0")
-            .env("PARLOR_BOOTSTRAP_API_KEY", KEY)
-            .env("PARLOR_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("Parlor listens on http://").and_then(|address| address.parse().ok());
-        let address = address.ok_or_else(|| io::Error::other(format!("{} did not start: {line}", binary.display())))?;
-        Ok(Self { address, child, _folder: folder })
+    /// Starts `program` on `database`, and waits until it listens.
+    pub(crate) async fn start(program: &Program, database: Database) -> Outcome<Self> {
+        let mut command = match &program.cores {
+            // It becomes the program: one process.
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.arg("--cpu-list").arg(cores).arg(&program.path);
+                command
+            }
+            None => Command::new(&program.path),
+        };
+        command.args(&program.script).stdin(Stdio::null()).stdout(Stdio::piped());
+        // Parlor's names, and those of the others; each reads its own.
+        command.env("DATABASE_URL", database.url());
+        command.env("PARLOR_LISTEN", "127.0.0.1:0").env("PEER_LISTEN", "127.0.0.1:0");
+        command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).env("PEER_API_KEY", KEY);
+        command.env("PARLOR_LOG", "warn");
+        let mut child = Ended(command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?);
+        let stdout = child.0.stdout.take().ok_or("no standard output")?;
+        let name = program.script.as_ref().unwrap_or(&program.path).display();
+        match tokio::time::timeout(START, address(stdout)).await {
+            Ok(Ok(address)) => Ok(Self { address, child, database }),
+            Ok(Err(_)) => Err(format!("{name} ended before it listened").into()),
+            Err(_) => Err(format!("{name} did not listen within {} s", START.as_secs()).into()),
+        }
     }
 
     /// Its resident memory, in bytes.
     pub(crate) fn resident(&self) -> io::Result<u64> {
-        resident(&self.child.id().to_string())
+        resident(&self.process())
     }
 
-    /// The processor time that it has taken since it started.
-    pub(crate) fn processor_time(&self) -> io::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The fields after the name, which may hold anything: `utime` and `stime` are the 14th and 15th of all.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
-        Ok(TICK * u32::try_from(ticks.iter().sum::<u64>()).map_err(io::Error::other)?)
+    /// The processor time that it has taken since it started, in microseconds.
+    pub(crate) fn processor_micros(&self) -> io::Result<f64> {
+        processor_micros(&self.process())
+    }
+
+    /// The size of its database with its log, if that is a file.
+    pub(crate) fn database_bytes(&self) -> io::Result<u64> {
+        self.database.bytes()
+    }
+
+    fn process(&self) -> String {
+        self.child.0.id().to_string()
     }
 }
 
-/// The unit of the processor times that Linux shows (`USER_HZ`), the same on every architecture in use.
-const TICK: Duration = Duration::from_millis(10);
+/// A process that is ended with its handle, however that comes about.
+struct Ended(Child);
 
-impl Drop for Server {
+impl Drop for Ended {
     fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
+        _ = self.0.kill();
+        _ = self.0.wait();
     }
+}
+
+/// The address in the first line that has one. What else the server prints is read as well: it must not wait for that.
+fn address(stdout: ChildStdout) -> oneshot::Receiver<SocketAddr> {
+    let (sender, receiver) = oneshot::channel();
+    thread::spawn(move || {
+        let mut sender = Some(sender);
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let address = line.split_once("listens on http://").and_then(|(_, address)| address.trim().parse().ok());
+            if let Some(address) = address
+                && let Some(sender) = sender.take()
+            {
+                _ = sender.send(address);
+            }
+        }
+    });
+    receiver
 }
 
 /// The resident memory of a process, or of this one (`self`), in bytes.
@@ -73,4 +119,49 @@ pub(crate) fn resident(process: &str) -> io::Result<u64> {
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
     let kilobytes: Option<u64> = kilobytes.and_then(|number| number.trim().parse().ok());
     kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
+}
+
+/// The unit of the processor times that Linux shows (`USER_HZ`), the same on every architecture in use.
+const TICK_MICROS: f64 = 10_000.0;
+
+/// The processor time that a process, or this one (`self`), has taken since it started, in microseconds.
+pub(crate) fn processor_micros(process: &str) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The fields after the name, which may hold anything: `utime` and `stime` are the 14th and 15th of all.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    Ok(ticks * TICK_MICROS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that a shell plays.
+    fn program(folder: &tempfile::TempDir, script: &str) -> Program {
+        let file = folder.path().join("server.sh");
+        fs::write(&file, script).unwrap();
+        Program { path: "sh".into(), script: Some(file), cores: None }
+    }
+
+    #[tokio::test]
+    async fn a_server_is_known_by_its_line_and_ends_with_its_handle() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo starting; echo \"It listens on http://127.0.0.1:4711\"; echo $DATABASE_URL; exec sleep 30";
+        let database = Database::sqlite(folder.path()).unwrap();
+        let server = Server::start(&program(&folder, script), database).await.unwrap();
+        assert_eq!(server.address, "127.0.0.1:4711".parse().unwrap());
+        assert!(server.resident().unwrap() > 0 && server.processor_micros().unwrap() < 5e6);
+        let process = server.process();
+        drop(server);
+        assert!(resident(&process).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_at_once_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(folder.path()).unwrap();
+        let error = Server::start(&program(&folder, "exit 3"), database).await.err().unwrap();
+        assert!(error.to_string().ends_with("server.sh ended before it listened"), "{error}");
+    }
 }

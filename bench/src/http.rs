@@ -1,0 +1,121 @@
+//! HTTP/1.1 by hand, as little as the answers need, so that the load costs the machine less than what it measures.
+
+use std::{io, net::SocketAddr};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::server::KEY;
+
+/// Where chats are created and listed.
+pub(crate) const CHATS: &str = "/api/v1/chats/";
+/// A message as it is sent.
+pub(crate) const MESSAGE: &str = r#"{"content":"A message of ordinary length, neither short nor long."}"#;
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Opens one.
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Sends `request` and returns the answer's body.
+    ///
+    /// # Errors
+    /// Any answer but a 2xx with a `Content-Length` is one.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<&[u8]> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            self.fill().await?;
+            if let Some(end) = end_of_head(&self.buffer) {
+                break end;
+            }
+        };
+        let whole = head + body_length(&self.buffer[..head])?;
+        while self.buffer.len() < whole {
+            self.fill().await?;
+        }
+        Ok(&self.buffer[head..whole])
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server has closed the connection")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The length of a head with the empty line that ends it, if it is all there.
+pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end + 4)
+}
+
+fn body_length(head: &[u8]) -> io::Result<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let length = head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then(|| std::str::from_utf8(value).ok()?.trim().parse().ok())?
+    });
+    match length {
+        Some(length) if head.starts_with(b"HTTP/1.1 2") => Ok(length),
+        _ => Err(io::Error::other(String::from_utf8_lossy(head).into_owned())),
+    }
+}
+
+/// A `GET` of `path`.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n").into_bytes()
+}
+
+/// A `POST` of JSON to `path`.
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A member of an answer that is a JSON object.
+pub(crate) fn member(answer: &[u8], name: &str) -> io::Result<String> {
+    let object: serde_json::Value = serde_json::from_slice(answer)?;
+    object[name].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("the answer has no {name}")))
+}
+
+/// What creates a chat: it has a user, a title and a label.
+pub(crate) fn new_chat(user: usize, label: &str) -> String {
+    format!(r#"{{"user_id":"user{user}","title":"Support Session","metadata":{{"department":"{label}"}}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_tells_how_long_the_body_is() {
+        let answer = b"HTTP/1.1 201 Created\r\nCONTENT-length: 17\r\nx: y\r\n\r\n{";
+        let end = end_of_head(answer).unwrap();
+        assert_eq!(&answer[end..], b"{");
+        assert_eq!(body_length(&answer[..end]).unwrap(), 17);
+        assert_eq!(end_of_head(&answer[..end - 1]), None);
+    }
+
+    #[test]
+    fn what_is_no_success_or_has_no_length_is_an_error() {
+        for head in ["HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
+            assert_eq!(body_length(head.as_bytes()).unwrap_err().to_string(), head);
+        }
+    }
+}

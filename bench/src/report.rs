@@ -1,0 +1,276 @@
+//! The report: Markdown that reads well on a terminal too.
+
+use std::fmt::Write as _;
+
+use crate::{
+    Outcome,
+    goals::{self, Goal},
+    machine::Machine,
+    options::{Store, Subject, Suite},
+    results::{Figure, Load, Results, SuiteResults, Unit},
+};
+
+/// What a page has before the report.
+const BEGIN: &str = "<!-- figures: begin -->\n";
+/// And after it.
+const END: &str = "<!-- figures: end -->";
+
+/// Everything that is in the results.
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut text = machines(results);
+    let mut told = Vec::new();
+    section(&mut text, "Goals", &goals_table(&goals::all(results)));
+    for suite in Suite::each() {
+        let Some(measured) = results.suites.get(&suite.name()) else { continue };
+        let mut content = String::new();
+        for note in &measured.notes {
+            if !told.contains(note) {
+                _ = writeln!(content, "- {note}");
+                told.push(note.clone());
+            }
+        }
+        for table in tables(suite, measured) {
+            let gap = if content.is_empty() { "" } else { "\n" };
+            _ = write!(content, "{gap}{table}");
+        }
+        section(&mut text, title(suite), &content);
+    }
+    text
+}
+
+/// Puts a report between the marks of a page.
+pub(crate) fn into_page(page: &str, report: &str) -> Outcome<String> {
+    let (before, rest) = page.split_once(BEGIN).ok_or_else(|| format!("the page has no {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).ok_or_else(|| format!("the page has no {END}"))?;
+    Ok(format!("{before}{BEGIN}\n{report}\n{END}{after}"))
+}
+
+fn section(text: &mut String, title: &str, content: &str) {
+    let gap = if text.is_empty() { "" } else { "\n" };
+    _ = write!(text, "{gap}### {title}\n\n{content}");
+}
+
+const fn title(suite: Suite) -> &'static str {
+    match suite {
+        Suite::Compare => "Beside servers made by hand",
+        Suite::Live => "Live connections",
+        Suite::Sdk => "The SDK beside its HTTP client alone",
+        Suite::Pages => "Pages at depth",
+        Suite::Sizes => "Builds, start and size",
+        Suite::Growth => "Few chats and many",
+        Suite::All => "All",
+    }
+}
+
+/// Where it was measured: a line for each machine, as a rule one.
+fn machines(results: &Results) -> String {
+    let mut machines: Vec<(Machine, Vec<String>)> = Vec::new();
+    for (name, suite) in &results.suites {
+        let alike = |machine: &Machine| Machine { sync_us: suite.machine.sync_us, ..machine.clone() } == suite.machine;
+        match machines.iter_mut().find(|(machine, _)| alike(machine)) {
+            Some((_, names)) => names.push(name.clone()),
+            None => machines.push((suite.machine.clone(), vec![name.clone()])),
+        }
+    }
+    let single = machines.len() == 1;
+    machines.into_iter().fold(String::new(), |mut text, (machine, names)| {
+        let of = if single { String::new() } else { format!(" ({})", names.join(", ")) };
+        _ = writeln!(text, "- {}{of} on {}.", machine.parlor, machine.line());
+        text
+    })
+}
+
+fn goals_table(goals: &[Goal]) -> String {
+    let rows = goals.iter().map(|goal| {
+        let met = match goal.is_met() {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "not measured",
+        };
+        let value = goal.value.map(|value| quantity(value, goal.unit)).unwrap_or_default();
+        vec![nested(&goal.what), goal.wanted(), value, met.to_owned()]
+    });
+    table(&["what", "goal", "measured", "met"], 1, rows)
+}
+
+/// The tables of a suite that are not empty.
+fn tables(suite: Suite, measured: &SuiteResults) -> Vec<String> {
+    let mut tables = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        let loads: Vec<&Load> = measured.loads.iter().filter(|load| load.key.database == store.name()).collect();
+        if !loads.is_empty() {
+            let how = if store == Store::Sqlite { "SQLite, in WAL mode with `synchronous=FULL`" } else { store.name() };
+            tables.push(format!("{how}:\n\n{}", loads_table(suite, &loads)));
+        }
+    }
+    if !measured.figures.is_empty() {
+        tables.push(figures_table(&measured.figures));
+    }
+    tables
+}
+
+fn loads_table(suite: Suite, loads: &[&Load]) -> String {
+    let (first, compared) = match suite {
+        Suite::Sdk => ("by", "parlor-sdk is"),
+        _ => ("server", "Parlor is"),
+    };
+    let rows = loads.iter().map(|load| {
+        let key = &load.key;
+        // In each group the one of interest comes first.
+        let own = loads.iter().find(|other| other.key.work == key.work && other.key.case == key.case);
+        let rate = |load: &Load| load.median(|round| round.rate);
+        let times = own.filter(|own| own.key.subject != key.subject && key.subject != Subject::Echo.name());
+        vec![
+            key.work.clone(),
+            key.case.clone(),
+            key.subject.clone(),
+            number(rate(load), 0),
+            times.map(|own| quantity(rate(own) / rate(load), Unit::Times)).unwrap_or_default(),
+            quantity(load.median(|round| round.p50_us), Unit::Micros),
+            quantity(load.median(|round| round.p99_us), Unit::Micros),
+            quantity(load.median(|round| round.server_cpu_us), Unit::Micros),
+            quantity(load.median(|round| round.load_cpu_us), Unit::Micros),
+            quantity(load.median(crate::results::Round::resident), Unit::Bytes),
+        ]
+    });
+    let mut names =
+        vec!["work", "load", first, "requests/s", compared, "p50", "p99", "server CPU", "load CPU", "server memory"];
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    // Where nothing is compared.
+    if rows.iter().all(|row| row[COMPARED].is_empty()) {
+        names.remove(COMPARED);
+        for row in &mut rows {
+            row.remove(COMPARED);
+        }
+    }
+    table(&names, 3, rows.into_iter())
+}
+
+/// The column that says how often one does what another does once.
+const COMPARED: usize = 4;
+
+fn figures_table(figures: &[Figure]) -> String {
+    let rows = figures.iter().map(|figure| {
+        let value = crate::stats::median(figure.values.iter().copied());
+        vec![nested(&figure.text), quantity(value, figure.unit)]
+    });
+    table(&["what", "median"], 1, rows)
+}
+
+/// What belongs to the row above is moved in; a page would not show spaces.
+fn nested(text: &str) -> String {
+    text.strip_prefix("  ").map_or_else(|| text.to_owned(), |text| format!("– {text}"))
+}
+
+/// A table whose first `words` columns are words, and the others figures.
+fn table(names: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).to_owned()).collect()];
+    lines.extend(rows);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    let mut text = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            _ = if column < words { write!(text, "| {cell:<width$} ") } else { write!(text, "| {cell:>width$} ") };
+        }
+        text.push_str("|\n");
+        if n == 0 {
+            for (column, width) in widths.iter().enumerate() {
+                _ = write!(text, "|{}{}", "-".repeat(width + 1), if column < words { '-' } else { ':' });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+/// A figure with its unit, in as many digits as it has a meaning.
+pub(crate) fn quantity(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes if value >= 1e6 => format!("{} MB", number(value / 1e6, 1)),
+        Unit::Bytes => format!("{} B", number(value, 0)),
+        Unit::Micros if value >= 1_000.0 => format!("{} ms", number(value / 1e3, if value < 1e5 { 2 } else { 0 })),
+        Unit::Micros => format!("{} µs", number(value, usize::from(value < 100.0))),
+        Unit::Seconds => format!("{} s", number(value, 0)),
+        Unit::PerSecond => format!("{}/s", number(value, 0)),
+        Unit::Count => number(value, 0),
+        Unit::Times => format!("{} ×", number(value, if value < 10.0 { 2 } else { 1 })),
+    }
+}
+
+/// A number with a comma between each three digits.
+pub(crate) fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
+    let mut grouped = String::new();
+    for (n, digit) in whole.chars().enumerate() {
+        if n > 0 && (whole.len() - n).is_multiple_of(3) && grouped != "-" {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    fraction.map_or_else(|| grouped.clone(), |fraction| format!("{grouped}.{fraction}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Key, Round};
+
+    #[test]
+    fn figures_are_short() {
+        for (value, unit, text) in [
+            (1_234_567.8, Unit::PerSecond, "1,234,568/s"),
+            (999.0, Unit::Count, "999"),
+            (8_191.4, Unit::Bytes, "8,191 B"),
+            (20_141_264.0, Unit::Bytes, "20.1 MB"),
+            (45.04, Unit::Micros, "45.0 µs"),
+            (450.0, Unit::Micros, "450 µs"),
+            (10_000.0, Unit::Micros, "10.00 ms"),
+            (150_000.0, Unit::Micros, "150 ms"),
+            (14.16, Unit::Times, "14.2 ×"),
+            (0.987, Unit::Times, "0.99 ×"),
+        ] {
+            assert_eq!(quantity(value, unit), text);
+        }
+        assert_eq!(number(-123_456.0, 0), "-123,456");
+    }
+
+    #[test]
+    fn a_table_has_a_row_for_each_server_and_its_medians() {
+        let mut suite = SuiteResults { notes: vec!["A note.".to_owned()], ..SuiteResults::default() };
+        for (subject, rate) in [("Parlor", 24_000.0), ("axum + sqlx", 1_000.0), ("axum + sqlx", 2_000.0)] {
+            let round = Round {
+                answers: 1,
+                rate,
+                p50_us: 2_500.0,
+                p99_us: 5_000.0,
+                server_cpu_us: 40.0,
+                load_cpu_us: 8.0,
+                resident_bytes: 30_000_000,
+            };
+            suite.add(&Key::new("SQLite", "create_chat", &goals::case(), subject), round);
+        }
+        let mut results = Results::default();
+        results.suites.insert(Suite::Compare.name(), suite);
+        let text = markdown(&results);
+        let row = |start: &str| -> Vec<&str> {
+            let line = text.lines().find(|line| line.contains(start)).unwrap();
+            line.trim_matches('|').split('|').map(str::trim).collect()
+        };
+        assert_eq!(row("| axum + sqlx")[2..6], ["axum + sqlx", "1,500", "16.0 ×", "2.50 ms"]);
+        assert_eq!(row("| Parlor  ")[3..5], ["24,000", ""]);
+        assert_eq!(row("create_chat on SQLite, beside")[1..], ["≥ 12 ×", "16.0 ×", "yes"]);
+        assert!(text.contains("\n- A note.\n\nSQLite, "), "{text}");
+        assert!(row("– its p99")[2] == "5.00 ms");
+    }
+
+    #[test]
+    fn a_report_takes_the_place_of_the_one_before() {
+        let page = format!("above\n{BEGIN}old{END}\nbelow\n");
+        let new = into_page(&page, "new\n").unwrap();
+        assert_eq!(new, format!("above\n{BEGIN}\nnew\n\n{END}\nbelow\n"));
+        assert_eq!(into_page(&new, "new\n").unwrap(), new);
+        assert!(into_page("no marks", "new").is_err());
+    }
+}

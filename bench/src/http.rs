@@ -31,7 +31,7 @@ impl Connection {
     /// Sends `request` and returns the answer's body.
     ///
     /// # Errors
-    /// Any answer but a 2xx with a `Content-Length` is one.
+    /// Any answer but a 2xx of known length is one.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<&[u8]> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -67,6 +67,8 @@ fn body_length(head: &[u8]) -> io::Result<usize> {
         let (name, value) = line.split_at_checked(NAME.len())?;
         name.eq_ignore_ascii_case(NAME).then(|| std::str::from_utf8(value).ok()?.trim().parse().ok())?
     });
+    // 204 is an answer without a body.
+    let length = if head.starts_with(b"HTTP/1.1 204 ") { Some(0) } else { length };
     match length {
         Some(length) if head.starts_with(b"HTTP/1.1 2") => Ok(length),
         _ => Err(io::Error::other(String::from_utf8_lossy(head).into_owned())),
@@ -110,6 +112,7 @@ mod tests {
         assert_eq!(&answer[end..], b"{");
         assert_eq!(body_length(&answer[..end]).unwrap(), 17);
         assert_eq!(end_of_head(&answer[..end - 1]), None);
+        assert_eq!(body_length(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), 0);
     }
 
     #[test]

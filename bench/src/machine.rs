@@ -5,7 +5,8 @@ use std::{
     io::Write as _,
     path::Path,
     process::Command,
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub(crate) struct Machine {
     pub(crate) file_system: String,
     /// What a write of 4 KiB and `fdatasync` take there, in microseconds: an acknowledged write costs at least one.
     pub(crate) sync_us: f64,
+    /// The share of its processor time that others took just before; `1.0` is all of it.
+    pub(crate) busy: f64,
     /// The program that was measured.
     pub(crate) parlor: String,
 }
@@ -50,8 +53,14 @@ impl Machine {
             kernel: format!("Linux {}", kernel.trim()),
             file_system: disk(data, "fstype")?,
             sync_us: sync(data)?,
+            busy: busy()?,
             parlor,
         })
+    }
+
+    /// Whether it is the same machine, and the same program: moods do not count.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        Self { sync_us: self.sync_us, busy: self.busy, ..other.clone() } == *self
     }
 
     /// In one line.
@@ -59,8 +68,14 @@ impl Machine {
         #[expect(clippy::cast_precision_loss, reason = "memory of this size is far below 2^52")]
         let gibibytes = self.memory_bytes as f64 / f64::from(1 << 30);
         format!(
-            "{} cores of {}, {gibibytes:.0} GiB of memory, {}, databases on {} (a synced write of 4 KiB takes {:.0} µs)",
-            self.cores, self.processor, self.kernel, self.file_system, self.sync_us
+            "{} cores of {}, {gibibytes:.0} GiB of memory, {}; databases on {}, where a synced write of 4 KiB takes \
+             {:.0} µs; {:.0} % busy with other work before it began",
+            self.cores,
+            self.processor,
+            self.kernel,
+            self.file_system,
+            self.sync_us,
+            self.busy * 100.0
         )
     }
 
@@ -96,6 +111,24 @@ fn sync(folder: &Path) -> Outcome<f64> {
     Ok(median(times))
 }
 
+/// The share of the processor time that is taken while this program waits.
+fn busy() -> Outcome<f64> {
+    let before = processor_times()?;
+    thread::sleep(Duration::from_secs(1));
+    let after = processor_times()?;
+    let (idle, all) = (after.0 - before.0, after.1 - before.1);
+    Ok(if all > 0.0 { 1.0 - idle / all } else { 0.0 })
+}
+
+/// The idle time of all cores, and all their time, in ticks.
+fn processor_times() -> Outcome<(f64, f64)> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).ok_or("no line of all cores in /proc/stat")?;
+    // The first eight: what guests take is in them already. The fourth and fifth: idle, and waiting for a disk.
+    let times: Vec<f64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?;
+    Ok((times.iter().skip(3).take(2).sum(), times.iter().sum()))
+}
+
 /// How many descriptors this process may have open, and with it the servers that it starts.
 pub(crate) fn descriptors() -> Outcome<usize> {
     let limits = fs::read_to_string("/proc/self/limits")?;
@@ -115,6 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::look(folder.path(), "Parlor".to_owned()).unwrap();
         assert!(machine.cores > 0 && machine.memory_bytes > 0 && machine.sync_us > 0.0, "{machine:?}");
+        assert!((0.0..=1.0).contains(&machine.busy), "{machine:?}");
         assert!(machine.line().contains(&machine.file_system));
         assert!(free(folder.path()).unwrap() > 0);
         assert!(descriptors().unwrap() > 0);

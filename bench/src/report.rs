@@ -66,8 +66,7 @@ const fn title(suite: Suite) -> &'static str {
 fn machines(results: &Results) -> String {
     let mut machines: Vec<(Machine, Vec<String>)> = Vec::new();
     for (name, suite) in &results.suites {
-        let alike = |machine: &Machine| Machine { sync_us: suite.machine.sync_us, ..machine.clone() } == suite.machine;
-        match machines.iter_mut().find(|(machine, _)| alike(machine)) {
+        match machines.iter_mut().find(|(machine, _)| machine.is_as(&suite.machine)) {
             Some((_, names)) => names.push(name.clone()),
             None => machines.push((suite.machine.clone(), vec![name.clone()])),
         }

@@ -84,6 +84,10 @@ impl Live {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
+        // Several frames at once; what says nothing has no buffer.
+        if self.read.capacity() == 0 {
+            self.read.reserve(8 * 1024);
+        }
         match self.stream.read_buf(&mut self.read).await? {
             0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server has closed the live connection")),
             _ => Ok(()),

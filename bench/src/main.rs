@@ -74,7 +74,8 @@ fn main() -> Outcome<ExitCode> {
             let report = report::markdown(&results);
             match into {
                 Some(page) => {
-                    let text = std::fs::read_to_string(&page)?;
+                    let text = std::fs::read_to_string(&page);
+                    let text = text.map_err(|error| format!("{}: {error}", page.display()))?;
                     replace(&page, report::into_page(&text, &report)?.as_bytes())?;
                 }
                 None => print!("{report}"),

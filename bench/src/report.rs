@@ -213,6 +213,8 @@ pub(crate) fn number(value: f64, decimals: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
     use crate::results::{Key, Round};
 
@@ -262,6 +264,20 @@ mod tests {
         assert_eq!(row("create_chat on SQLite, beside")[1..], ["≥ 12 ×", "16.0 ×", "yes"]);
         assert!(text.contains("\n- A note.\n\nSQLite, "), "{text}");
         assert!(row("– its p99")[2] == "5.00 ms");
+    }
+
+    #[test]
+    fn what_is_published_is_made_of_the_results_that_are() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let (results, page) = (docs.join("performance.json"), docs.join("PERFORMANCE.md"));
+        if !results.exists() {
+            // Nothing is published yet.
+            return;
+        }
+        let results = Results::read(&results).unwrap();
+        let page = fs::read_to_string(page).unwrap();
+        assert_eq!(page, into_page(&page, &markdown(&results)).unwrap());
+        assert_eq!(fs::read_to_string(docs.join("performance.svg")).unwrap(), crate::plot::draw(&results));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::process::Command;
+
 use super::tell;
 use crate::{
     Outcome,
@@ -40,6 +42,8 @@ const CREATED: usize = 4_000;
 const BATCH: usize = 50_000;
 /// Disk that a chat takes with its indexes and its part of the log, generously.
 const BYTES_OF_A_CHAT: u64 = 1_200;
+/// How long the disk may take to write what it was given.
+const SYNC: Duration = Duration::from_mins(5);
 /// How often the progress is told.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -127,6 +131,11 @@ pub(crate) async fn measure(options: &Options, results: &mut SuiteResults) -> Ou
     #[expect(clippy::cast_precision_loss, reason = "a disk of this size is far below 2^52")]
     let disk = large.database_bytes()? as f64;
     results.figure("growth.chat_bytes", "Disk that a chat takes with its indexes", Unit::Bytes, disk / all);
+
+    // What the system has not written yet, it would write while something else is measured.
+    eprintln!("waits until the disk has it all");
+    let sync = Command::new("sync").arg("--file-system").arg(&data).kill_on_drop(true).status();
+    tokio::time::timeout(SYNC, sync).await.map_err(|_| "the disk did not keep up")??;
 
     for round in 1..=options.rounds() {
         eprintln!("round {round} of {}", options.rounds());

@@ -7,7 +7,7 @@ source scripts/postgres.sh
 
 usage() {
     cat <<'USAGE'
-Usage: scripts/bench.sh [--publish] [--without-peers] [--parlor BINARY] [SUITE...] [OPTION...]
+Usage: scripts/bench.sh [--publish] [--without-peers] [SUITE...] [OPTION...]
 
 Measures the named suites, or all but growth, and prints a report: figures, goals, and whether they are met. The
 results are in target/bench/results.json, the plot beside them. A suite that is run again takes the place of its earlier
@@ -24,7 +24,8 @@ results. About 25 minutes on two cores, a first build not included.
   --quick             try it: two minutes, and figures to match
   --publish           afterwards, make the results those of docs/PERFORMANCE.md
   --without-peers     measure Parlor alone, without Python and PostgreSQL
-  --parlor BINARY     measure this binary instead of building one
+  --parlor BINARY, --axum BINARY
+                      measure this binary of Parlor, or of the peer, instead of building one
   --cores LIST        cores of every server, as `taskset` has them; --load-cores LIST: those of the load
   --rounds N, --seconds N, --chats N and more: see parlor-bench run --help
 
@@ -36,6 +37,7 @@ USAGE
 publish=
 peers=yes
 parlor=
+axum=
 arguments=()
 while (($# > 0)); do
     case $1 in
@@ -45,9 +47,10 @@ while (($# > 0)); do
             ;;
         --publish) publish=yes ;;
         --without-peers) peers= ;;
-        --parlor)
-            [[ -x ${2:-} ]] || fail "--parlor wants a binary."
-            parlor=$(realpath "$2")
+        --parlor | --axum)
+            [[ -x ${2:-} ]] || fail "$1 wants a binary."
+            # To `parlor` or `axum`.
+            printf -v "${1#--}" %s "$(realpath "$2")"
             shift
             ;;
         *) arguments+=("$1") ;;
@@ -69,8 +72,11 @@ fi
 options=(--parlor "$parlor" --results "$results" --data "$temp")
 if revision=$(git describe --always --dirty 2>/dev/null); then options+=(--revision "$revision"); fi
 if [[ -n $peers ]]; then
-    packages+=(-p parlor-bench-axum)
-    options+=(--axum "$target_dir/release/parlor-bench-axum")
+    if [[ -z $axum ]]; then
+        packages+=(-p parlor-bench-axum)
+        axum=$target_dir/release/parlor-bench-axum
+    fi
+    options+=(--axum "$axum")
     need_venv bench-python bench/peers/fastapi/requirements.txt
     options+=(--python "$tools/bench-python/bin/python" --fastapi "$PWD/bench/peers/fastapi/main.py")
 fi

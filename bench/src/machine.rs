@@ -69,7 +69,7 @@ impl Machine {
         let gibibytes = self.memory_bytes as f64 / f64::from(1 << 30);
         format!(
             "{} cores of {}, {gibibytes:.0} GiB of memory, {}; databases on {}, where a synced write of 4 KiB takes \
-             {:.0} µs; {:.0} % busy with other work before it began",
+             {:.0} µs; at most {:.0} % busy with other work before it began",
             self.cores,
             self.processor,
             self.kernel,

@@ -67,7 +67,12 @@ fn machines(results: &Results) -> String {
     let mut machines: Vec<(Machine, Vec<String>)> = Vec::new();
     for (name, suite) in &results.suites {
         match machines.iter_mut().find(|(machine, _)| machine.is_as(&suite.machine)) {
-            Some((_, names)) => names.push(name.clone()),
+            Some((machine, names)) => {
+                // What the disk can do, and the worst of what disturbed.
+                machine.sync_us = machine.sync_us.min(suite.machine.sync_us);
+                machine.busy = machine.busy.max(suite.machine.busy);
+                names.push(name.clone());
+            }
             None => machines.push((suite.machine.clone(), vec![name.clone()])),
         }
     }

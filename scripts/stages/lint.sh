@@ -10,7 +10,7 @@ need_node
 step "the syntax of scripts and examples"
 # Not what was generated or installed beside an example.
 files() {
-    find scripts examples .ci '(' -name client -o -name node_modules ')' -prune -o -type f '(' "$@" ')' -print
+    find scripts examples bench .ci '(' -name client -o -name node_modules -o -name .venv ')' -prune -o -type f '(' "$@" ')' -print
 }
 mapfile -t shell_scripts < <(files -name '*.sh' -o -path .ci/run)
 for script in "${shell_scripts[@]}"; do

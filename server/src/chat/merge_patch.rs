@@ -1,5 +1,7 @@
 //! JSON merge patch (RFC 7396) on text, so that what a patch does not touch stays as it was, digit by digit.
 
+use std::borrow::Cow;
+
 use super::RawObject;
 
 /// `target` with `patch` applied, as compact as both are. Both are well-formed, and no object in them names a member
@@ -8,7 +10,7 @@ pub(super) fn merge(target: &str, patch: &str) -> Result<String, serde_json::Err
     let patch: RawObject<'_> = serde_json::from_str(patch)?;
     let target: RawObject<'_> =
         if target.starts_with('{') { serde_json::from_str(target)? } else { RawObject(Vec::new()) };
-    let mut merged: Vec<(String, String)> =
+    let mut merged: Vec<(Cow<'_, str>, String)> =
         target.0.into_iter().map(|(name, json)| (name, json.get().to_owned())).collect();
     for (name, change) in patch.0 {
         let place = merged.iter().position(|(member, _)| *member == name);

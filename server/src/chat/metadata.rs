@@ -1,4 +1,4 @@
-use std::{collections::HashSet, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Serialize, Serializer,
@@ -6,7 +6,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Label, RawObject, Violation, merge_patch, pointer_step};
+use super::{Label, Name, Names, RawObject, Violation, merge_patch, pointer_step};
 
 /// The application's own data about a chat: one JSON object, kept as the text that came in without its white space.
 ///
@@ -55,13 +55,13 @@ impl Metadata {
     /// The members that a filter can ask for: those whose values are no arrays and no objects.
     pub fn labels(&self) -> Vec<Label> {
         let members = serde_json::from_str(self.as_json()).unwrap_or(RawObject(Vec::new()));
-        let label = |(name, json): (String, &RawValue)| {
+        let label = |(name, json): (Cow<'_, str>, &RawValue)| {
             let value = match json.get().as_bytes().first() {
                 Some(b'{' | b'[') | None => return None,
                 Some(b'"') => serde_json::from_str(json.get()).ok()?,
                 Some(_) => json.get().to_owned(),
             };
-            Some(Label { name, value })
+            Some(Label { name: name.into_owned(), value })
         };
         members.0.into_iter().filter_map(label).collect()
     }
@@ -140,24 +140,29 @@ impl Compact {
         let mut text = String::with_capacity(json.len());
         let (mut level, mut depth) = (0_usize, 0);
         let (mut in_string, mut escaped) = (false, false);
-        for character in json.chars() {
+        // What is copied next begins here. All that is looked for is ASCII, so bytes are enough.
+        let mut rest = 0;
+        for (place, byte) in json.bytes().enumerate() {
             if in_string {
-                in_string = escaped || character != '"';
-                escaped = character == '\\' && !escaped;
-            } else {
-                match character {
-                    ' ' | '\t' | '\n' | '\r' => continue,
-                    '"' => in_string = true,
-                    '{' | '[' => {
-                        level += 1;
-                        depth = depth.max(level);
-                    }
-                    '}' | ']' => level = level.saturating_sub(1),
-                    _ => {}
-                }
+                in_string = escaped || byte != b'"';
+                escaped = byte == b'\\' && !escaped;
+                continue;
             }
-            text.push(character);
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    text.push_str(&json[rest..place]);
+                    rest = place + 1;
+                }
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    level += 1;
+                    depth = depth.max(level);
+                }
+                b'}' | b']' => level = level.saturating_sub(1),
+                _ => {}
+            }
         }
+        text.push_str(&json[rest..]);
         Self { text, depth }
     }
 }
@@ -165,31 +170,29 @@ impl Compact {
 /// Refuses an object that names a member twice, at any depth, and what no JSON reader could take apart again: half a
 /// surrogate pair, a number beyond a double.
 fn check_members(json: &str) -> Result<(), Violation> {
-    let mut check = MemberCheck { pointer: String::new(), duplicate: None };
+    let mut check = MemberCheck { pointer: String::new(), is_given_twice: false };
     let mut reader = serde_json::Deserializer::from_str(json);
-    let outcome = check.deserialize(&mut reader);
-    match (check.duplicate, outcome) {
-        (Some(pointer), _) => Err(Violation { pointer, detail: "is given twice".to_owned() }),
-        (None, Ok(())) => Ok(()),
-        (None, Err(_)) => Err(Violation {
-            pointer: check.pointer,
-            detail: "has a string that is not Unicode or a number out of range".to_owned(),
-        }),
-    }
+    check.deserialize(&mut reader).map_err(|_| {
+        let detail = if check.is_given_twice {
+            "is given twice"
+        } else {
+            "has a string that is not Unicode or a number out of range"
+        };
+        Violation { pointer: check.pointer, detail: detail.to_owned() }
+    })
 }
 
 /// Walks a value; after an error, `pointer` names where it stopped.
 struct MemberCheck {
     pointer: String,
-    duplicate: Option<String>,
+    is_given_twice: bool,
 }
 
 impl MemberCheck {
-    /// Goes down to `step`; returns the pointer's length before, to come back up.
-    fn below(&mut self, step: &str) -> usize {
-        let parent = self.pointer.len();
-        self.pointer.push_str(&pointer_step(step));
-        parent
+    /// Notes on the way back from an error that it was below `step`. So a value without one has no pointer made.
+    fn was_below<E>(&mut self, step: &str, error: E) -> E {
+        self.pointer.insert_str(0, &pointer_step(step));
+        error
     }
 }
 
@@ -233,27 +236,23 @@ impl<'de> Visitor<'de> for &mut MemberCheck {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        for index in 0_usize.. {
-            let parent = self.below(&index.to_string());
-            if items.next_element_seed(&mut *self)?.is_none() {
-                self.pointer.truncate(parent);
-                break;
-            }
-            self.pointer.truncate(parent);
+        let mut index = 0_usize;
+        while items.next_element_seed(&mut *self).map_err(|error| self.was_below(&index.to_string(), error))?.is_some()
+        {
+            index += 1;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let parent = self.below(&name);
-            if !names.insert(name) {
-                self.duplicate = Some(self.pointer.clone());
-                return Err(de::Error::custom("duplicate member"));
+        let mut names = Names::default();
+        while let Some(Name(name)) = members.next_key()? {
+            if names.contain(&name) {
+                self.is_given_twice = true;
+                return Err(self.was_below(&name, de::Error::custom("duplicate member")));
             }
-            members.next_value_seed(&mut *self)?;
-            self.pointer.truncate(parent);
+            members.next_value_seed(&mut *self).map_err(|error| self.was_below(&name, error))?;
+            names.add(name);
         }
         Ok(())
     }

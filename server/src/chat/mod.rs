@@ -37,7 +37,7 @@ pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMes
 pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
 pub use page::{ChatFilter, ChatPlace, Label, MessagePlace, Order, Page, Start, Window};
-pub(crate) use raw_object::RawObject;
+pub(crate) use raw_object::{Name, Names, RawObject};
 pub use tickets::{IssuedTicket, Ticket, TicketGrant, Tickets};
 pub use title::Title;
 pub use user::UserId;

@@ -4,7 +4,7 @@
 //! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
 //! refused, and one answer names everything that is wrong.
 
-use std::{borrow::Cow, collections::HashSet, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use poem::{
@@ -26,7 +26,7 @@ use super::{
     problem::{Code, Problem, request_id_header},
 };
 use crate::{
-    chat::{RawObject, Violation, pointer_step},
+    chat::{Names, RawObject, Violation, pointer_step},
     config::Limits,
     error::Cause,
 };
@@ -153,14 +153,7 @@ pub(crate) fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to()).into()))?;
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
-        whole(format!("is not valid JSON at line {}, column {}", error.line(), error.column()).into())
-    })?;
-    if !raw.get().starts_with('{') {
-        return Err(whole("must be an object".into()));
-    }
-    let object: RawObject<'_> =
-        serde_json::from_str(raw.get()).map_err(|_| whole("has a member name that is not Unicode text".into()))?;
+    let object = serde_json::from_str(text).map_err(|_| vec![no_object(text)])?;
     let mut members = Members::of(object);
     let value = T::from_members(&mut members);
     let errors = members.finish();
@@ -170,9 +163,21 @@ pub(crate) fn parse<T: FromMembers>(bytes: &[u8]) -> std::result::Result<T, Vec<
     }
 }
 
+/// Why `text` is no JSON object whose members can be told apart.
+fn no_object(text: &str) -> FieldError {
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(error) => {
+            let place = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
+            FieldError::new("", place)
+        }
+        Ok(raw) if !raw.get().starts_with('{') => FieldError::new("", "must be an object"),
+        Ok(_) => FieldError::new("", "has a member name that is not Unicode text"),
+    }
+}
+
 /// The members of a body, taken one by one.
 pub(crate) struct Members<'a> {
-    left: Vec<(String, &'a RawValue)>,
+    left: Vec<(Cow<'a, str>, &'a RawValue)>,
     errors: Vec<FieldError>,
 }
 
@@ -212,12 +217,13 @@ impl Members<'_> {
 impl<'a> Members<'a> {
     fn of(object: RawObject<'a>) -> Self {
         let mut members = Self { left: Vec::new(), errors: Vec::new() };
-        let mut seen = HashSet::new();
+        let mut seen = Names::default();
         for (name, json) in object.0 {
-            if seen.insert(name.clone()) {
-                members.left.push((name, json));
-            } else {
+            if seen.contain(&name) {
                 members.errors.push(FieldError::new(pointer_step(&name), "is given twice"));
+            } else {
+                seen.add(name.clone());
+                members.left.push((name, json));
             }
         }
         members

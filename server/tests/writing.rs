@@ -97,8 +97,8 @@ async fn the_log_stays_short_while_somebody_always_writes() {
         });
     }
     clients.join_all().await;
-    // The file keeps the length that the log had at most, which has a bound: copied at 4,000 pages of 4 KiB, and
-    // another 16,000 meanwhile.
+    // The file keeps the length that the log had at most, which has a bound: copied at 10,000 pages of 4 KiB, and
+    // another 10,000 meanwhile.
     let longest = fs::metadata(log).unwrap().len();
     assert!(longest < 4_200 * 20_100, "{longest} bytes");
     assert!(longest < (MESSAGES * CONTENT) as u64 * 3 / 4, "the log has never begun anew: {longest} bytes");

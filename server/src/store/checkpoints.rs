@@ -16,12 +16,16 @@ use rusqlite::Connection;
 
 /// Pages, of 4 KiB each, that the log grows by before it is copied. The more there are, the more of them are one page
 /// again and again, which is copied once; the fewer, the sooner a copy is done.
-const PAGES: i32 = 4_000;
+const PAGES: i32 = 10_000;
 /// Pages that it may grow by while it is copied; from there on the writer waits, so that the log has a bound.
-const PAGES_MEANWHILE: i32 = 4 * PAGES;
+const PAGES_MEANWHILE: i32 = PAGES;
 /// Pages at which any other connection that commits copies the log: more than the above, so that it happens only where
 /// no batches are written.
-pub(super) const PAGES_ELSEWHERE: i32 = 8 * PAGES;
+pub(super) const PAGES_ELSEWHERE: i32 = 4 * PAGES;
+/// What was added during a copy is copied again, in a shorter time; so many pages are few enough for the writer.
+const FEW_PAGES: i32 = 200;
+/// Copies in a row at most.
+const COPIES: usize = 4;
 
 thread_local! {
     /// The log's pages after the last commit of this thread. SQLite tells a function, which has nowhere else to put it.
@@ -54,7 +58,13 @@ impl Checkpoints {
         let (finished, done) = sync_channel(1);
         let work = move || {
             while ordered.recv().is_ok() {
-                copy(&own);
+                let mut before = 0;
+                for _ in 0..COPIES {
+                    let Copied { log, .. } = copy(&own);
+                    if log - std::mem::replace(&mut before, log) <= FEW_PAGES {
+                        break;
+                    }
+                }
                 // Nobody waits for it any more when the writer has ended.
                 _ = finished.try_send(());
             }
@@ -72,7 +82,8 @@ impl Checkpoints {
         } else if pages >= self.due + PAGES_MEANWHILE && copier.done.recv().is_ok() || copier.done.try_recv().is_ok() {
             self.ordered = false;
             // What a reader still needs stays, and counts from here on.
-            self.due = copy(writer) + PAGES;
+            let Copied { log, pages } = copy(writer);
+            self.due = log - pages + PAGES;
         }
     }
 }
@@ -87,14 +98,19 @@ impl Drop for Checkpoints {
     }
 }
 
-/// Copies what no reader and no writer is in the way of, and returns how many pages are left.
-fn copy(connection: &Connection) -> i32 {
-    let pages = |row: &rusqlite::Row<'_>| {
-        let (log, copied): (i32, i32) = (row.get(1)?, row.get(2)?);
-        Ok(log - copied)
-    };
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages).unwrap_or_else(|error| {
+/// What a copy found.
+struct Copied {
+    /// Pages of the log when it began.
+    log: i32,
+    /// How many of them are in the database now.
+    pages: i32,
+}
+
+/// Copies what no reader and no writer is in the way of.
+fn copy(connection: &Connection) -> Copied {
+    let copied = |row: &rusqlite::Row<'_>| Ok(Copied { log: row.get(1)?, pages: row.get(2)? });
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).unwrap_or_else(|error| {
         tracing::warn!(%error, "could not copy the log into the database; it grows until that succeeds");
-        LOG_PAGES.get()
+        Copied { log: LOG_PAGES.get(), pages: 0 }
     })
 }

@@ -5,23 +5,24 @@
 //! is no timer that waits for company: alone, a request is committed at once; under load, the next batch gathers while
 //! the disk syncs this one.
 //!
-//! A batch fails as a whole when the database does. When a statement of ours is refused instead, its requests are tried
-//! one by one, so that one of them cannot spoil the others.
+//! In here: `request` is what waits, `batches` takes it and runs the transactions, `create_chats` and `send_messages` and
+//! `claims` decide what they write, `ledger` writes it, and `outcomes` answers.
 
+mod batches;
 mod claims;
 mod create_chats;
 mod ledger;
+mod outcomes;
 mod request;
 mod send_messages;
 mod users;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
-use futures_util::FutureExt as _;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -30,11 +31,9 @@ use uuid::Uuid;
 pub(super) use self::ledger::LOOK_UPS;
 pub(super) use self::ledger::{File, Ledger, Postgres};
 use self::{
-    claims::{Answers, Claims},
-    ledger::{Changes, Setback},
-    request::{Batch, Draft, Job, Plans, Request},
-    send_messages::Sending,
-    users::{KnownUsers, NewUsers},
+    batches::Batches,
+    request::{Draft, Job, Request},
+    users::KnownUsers,
 };
 use super::turns::Turns;
 use crate::{
@@ -56,7 +55,7 @@ pub struct WriterLimits {
     pub patience: Duration,
 }
 
-/// A handle to the writer's task. Cheap to clone.
+/// A handle to the writer. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
@@ -67,7 +66,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task; on a file it has a thread of its own, since what it does there waits for the disk.
+    /// Starts two tasks, one that writes and one that answers. On a file the first has a thread of its own, since what it
+    /// does there waits for the disk.
     pub(super) fn start(
         ledger: Ledger,
         turns: Turns,
@@ -75,21 +75,23 @@ impl Writer {
         limits: WriterLimits,
         metrics: WriterMetrics,
         listener: Arc<dyn Listener>,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits.queue);
         let closing = CancellationToken::new();
         let task = TaskTracker::new();
         let is_file = matches!(ledger, Ledger::Sqlite(_));
+        let (written, outcomes) = mpsc::unbounded_channel();
+        task.spawn(outcomes::answer(outcomes, listener));
         let known_users = KnownUsers::default();
-        let batches = Batches { ledger, turns, known_users, moments, limits, metrics: metrics.clone(), listener };
+        let batches = Batches { ledger, turns, known_users, moments, limits, metrics: metrics.clone(), written };
         let batches = batches.run(jobs, closing.clone());
         if is_file {
             let (runtime, token) = (Handle::current(), task.token());
-            let thread = move || {
+            let work = move || {
                 runtime.block_on(batches);
                 drop(token);
             };
-            std::thread::Builder::new().name("parlor-writer".to_owned()).spawn(thread)?;
+            thread::Builder::new().name("parlor-writer".to_owned()).spawn(work)?;
         } else {
             task.spawn(batches);
         }
@@ -160,140 +162,5 @@ impl Writer {
         })?;
         self.metrics.requests.inc();
         Ok(())
-    }
-}
-
-/// The task behind a [`Writer`].
-struct Batches {
-    ledger: Ledger,
-    turns: Turns,
-    known_users: KnownUsers,
-    moments: Moments,
-    limits: WriterLimits,
-    metrics: WriterMetrics,
-    listener: Arc<dyn Listener>,
-}
-
-/// Every request's outcome, in the batch's order.
-struct Outcomes {
-    creates: Vec<Result<Created<Chat>>>,
-    sends: Vec<Result<Created<Message>>>,
-}
-
-impl Batches {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
-        let mut taken = Vec::with_capacity(self.limits.batch);
-        loop {
-            tokio::select! {
-                count = jobs.recv_many(&mut taken, self.limits.batch) => if count == 0 { break },
-                // From here on the queue takes no more; what it holds is still received above.
-                () = closing.cancelled(), if !jobs.is_closed() => { jobs.close(); continue }
-            }
-            self.metrics.queued.dec_by(i64::try_from(taken.len()).unwrap_or(i64::MAX));
-            self.write(taken.drain(..).collect()).await;
-            self.ledger.between_batches();
-        }
-    }
-
-    /// Commits a batch and answers it.
-    async fn write(&mut self, batch: Batch) {
-        match self.commit(&batch).await {
-            // A single one too: what was taken for known about its user is forgotten now, and may have been the reason.
-            Err(Error::Internal(cause)) => {
-                tracing::warn!(%cause, requests = batch.len(), "a batch was refused; trying its requests one by one");
-                for single in batch.into_singles() {
-                    let outcome = self.commit(&single).await;
-                    self.answer(single, outcome);
-                }
-            }
-            outcome => self.answer(batch, outcome),
-        }
-    }
-
-    /// One transaction.
-    async fn commit(&mut self, batch: &Batch) -> Result<Outcomes> {
-        let turn = self.turns.next().await;
-        let (started, patience) = (Instant::now(), self.limits.patience);
-        // A panic fails its batch. It must not end the task, which would fail everybody until a restart.
-        let transaction = AssertUnwindSafe(self.transact_again(batch)).catch_unwind();
-        let outcome = match timeout(patience, transaction).await {
-            Ok(Ok(Ok(outcomes))) => Ok(outcomes),
-            Ok(Ok(Err(Setback::Failed(error)))) => Err(error),
-            Ok(Ok(Err(Setback::KeyTaken))) => {
-                Err(Error::Internal(Cause::new("idempotency keys are taken again and again")))
-            }
-            Ok(Err(_)) => Err(Error::Internal(Cause::new("the writer panicked"))),
-            Err(_) => Err(Error::Unavailable(Cause::new("the database did not commit in time"))),
-        };
-        match &outcome {
-            Ok(_) => {
-                self.metrics.commit.observe(started.elapsed().as_secs_f64());
-                #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
-                self.metrics.batch.observe(batch.len() as f64);
-            }
-            Err(_) => {
-                self.ledger.abandon().await;
-                self.known_users.forget();
-                self.metrics.failures.inc();
-            }
-        }
-        drop(turn);
-        outcome
-    }
-
-    /// Tries again when another node has just stored an idempotency key of the batch: then its answer is there to be
-    /// found. Several keys of one batch may meet with this one after the other.
-    async fn transact_again(&mut self, batch: &Batch) -> std::result::Result<Outcomes, Setback> {
-        for _ in 0..=batch.len() {
-            match self.transact(batch).await {
-                Err(Setback::KeyTaken) => self.ledger.abandon().await,
-                outcome => return outcome,
-            }
-        }
-        Err(Setback::KeyTaken)
-    }
-
-    /// Every transaction touches its tables in one order, and the rows of each sorted: chats that exist, users, the rest.
-    /// So two nodes may wait for each other, but not in a circle.
-    async fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcomes, Setback> {
-        let ledger = &mut self.ledger;
-        ledger.begin()?;
-        let now = self.moments.now();
-        let claims = Claims::load(ledger, batch.claims(), now).await?;
-        let mut answers = Answers::default();
-
-        let sends = Plans::of(&batch.sends, &claims);
-        let to_send: Vec<_> = sends.to_do().into_iter().map(|index| &batch.sends[index]).collect();
-        let mut sending = Sending::lock(ledger, &to_send, NewUsers::besides(&self.known_users)).await?;
-        let sent = sending.number(&to_send, &self.moments, &mut answers)?;
-        let (mut users, messages, counters) = sending.into_parts();
-
-        let creates = Plans::of(&batch.creates, &claims);
-        let to_create: Vec<_> = creates.to_do().into_iter().map(|index| &batch.creates[index]).collect();
-        let created = create_chats::create_chats(&to_create, &mut answers)?;
-        create_chats::add_owners(&mut users, &to_create);
-
-        let (users, answers) = (users.into_inner(), answers.into_inner());
-        let (chats, labels, expires_at) = (Vec::new(), Vec::new(), now + Idempotency::RETENTION);
-        let mut changes = Changes { users, chats, labels, messages, counters, answers, expires_at, now };
-        create_chats::add_chats(&mut changes, &to_create);
-        ledger.commit(&changes).await?;
-        self.known_users.learn(changes.users);
-        Ok(Outcomes { creates: creates.resolve(created), sends: sends.resolve(sent) })
-    }
-
-    /// Answers every request of a batch, and tells the listener of what is new.
-    fn answer(&self, batch: Batch, outcome: Result<Outcomes>) {
-        let Outcomes { creates, sends } = match outcome {
-            Ok(outcomes) => outcomes,
-            Err(error) => return batch.fail(&error),
-        };
-        for (request, outcome) in batch.sends.into_iter().zip(sends) {
-            if let Ok(Created { resource: message, replayed: false }) = &outcome {
-                self.listener.message_stored(request.tenant, message, request.input.message.origin);
-            }
-            request.answer(outcome);
-        }
-        batch.creates.into_iter().zip(creates).for_each(|(request, outcome)| request.answer(outcome));
     }
 }

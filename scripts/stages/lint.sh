@@ -31,6 +31,6 @@ step "cargo fmt"
 cargo fmt --all --check
 step "cargo clippy"
 cargo clippy --workspace --all-targets -- -D warnings
-cargo clippy -p parlor-server --features echo -- -D warnings
+cargo clippy -p parlor-server --all-targets --all-features -- -D warnings
 step "cargo doc"
 RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps

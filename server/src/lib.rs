@@ -20,7 +20,8 @@
 //! and `http` put it on the wire, [`realtime`] the live part of it; [`store`] keeps it. `demo` is a page that uses it.
 //! [`assistant`] makes answers to what users write. [`app`] builds all of it, [`config`] has every setting,
 //! [`commands`] is the command line. [`clock`] is where time comes from, [`secret`] what keys and tickets are made of;
-//! [`metrics`] is what is counted.
+//! [`metrics`] is what is counted. With the feature `bench-internals`, `bench` hands parts of the inside to the benchmarks
+//! in `benches/`.
 //!
 //! The server can be embedded:
 //!
@@ -39,6 +40,9 @@
 
 pub mod app;
 pub mod assistant;
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod bench;
 pub mod chat;
 pub mod clock;
 pub mod commands;

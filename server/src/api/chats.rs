@@ -1,6 +1,6 @@
 //! Chats.
 
-mod bodies;
+pub(crate) mod bodies;
 mod queries;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@ const CHECK_BYTES: usize = 8;
 /// A cursor, or text that may turn out to be none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(super) struct Cursor(String);
+pub(crate) struct Cursor(String);
 
 impl Cursor {
     /// Characters at most. Clients hold what they were given by this version to it, so it leaves room to the next.
@@ -56,16 +56,16 @@ impl FromParameter for Cursor {
 describe!(Cursor, Self::schema(), |json| text(&json).and_then(Self::new), |value| Some(value.0.as_str().into()));
 
 /// The list that a cursor belongs to.
-pub(super) struct List(Sha256);
+pub(crate) struct List(Sha256);
 
 impl List {
     /// Of this operation.
-    pub(super) fn of(operation: &str) -> Self {
+    pub(crate) fn of(operation: &str) -> Self {
         Self(Sha256::new()).with(operation)
     }
 
     /// And with this, which must stay the same from page to page.
-    pub(super) fn with(mut self, part: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn with(mut self, part: impl AsRef<[u8]>) -> Self {
         let part = part.as_ref();
         // The length keeps parts apart.
         self.0.update((part.len() as u64).to_be_bytes());
@@ -74,13 +74,13 @@ impl List {
     }
 
     /// The cursor for `place`.
-    pub(super) fn cursor(&self, place: u128) -> Cursor {
+    pub(crate) fn cursor(&self, place: u128) -> Cursor {
         let place = place.to_be_bytes();
         Cursor(URL_SAFE_NO_PAD.encode([place.as_slice(), &self.check(place)].concat()))
     }
 
     /// The place of a cursor of this list.
-    pub(super) fn place(&self, cursor: &Cursor) -> Result<u128, Violation> {
+    pub(crate) fn place(&self, cursor: &Cursor) -> Result<u128, Violation> {
         let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| no_cursor())?;
         let (place, check) = bytes.split_first_chunk::<PLACE_BYTES>().ok_or_else(no_cursor)?;
         if check == self.check(*place) { Ok(u128::from_be_bytes(*place)) } else { Err(no_cursor()) }

@@ -151,7 +151,7 @@ impl FromQuery for ListMessagesQuery {
 /// What a message is made from.
 #[derive(Debug, Object)]
 #[oai(example)]
-struct SendMessageRequest {
+pub(crate) struct SendMessageRequest {
     /// What is said.
     content: Content,
     /// Who speaks; a user if not given.

@@ -1,8 +1,8 @@
 //! The REST interface: one file a noun, each with its handlers and its schema types; of a large noun, the latter are in
 //! files below it. Together they are the document.
 
-mod chats;
-mod cursor;
+pub(crate) mod chats;
+pub(crate) mod cursor;
 mod document;
 pub(crate) mod messages;
 pub(crate) mod paging;

@@ -23,10 +23,10 @@ mod document;
 #[cfg(feature = "echo")]
 mod echo;
 mod end;
-mod hub;
+pub(crate) mod hub;
 mod inbox;
 mod limits;
-mod protocol;
+pub(crate) mod protocol;
 mod session;
 mod socket;
 mod upgrade;

@@ -24,7 +24,7 @@ use crate::{
 /// What a chat is created from.
 #[derive(Debug, Object)]
 #[oai(example)]
-pub(super) struct CreateChatRequest {
+pub(crate) struct CreateChatRequest {
     /// The ID of the user creating the chat session. No control characters.
     user_id: UserId,
     /// Optional custom title for the chat, counted after trimming. If not provided, a title will be auto-generated.
@@ -105,7 +105,7 @@ impl Example for UpdateChatRequest {
 /// A chat session.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
-pub(super) struct Chat {
+pub(crate) struct Chat {
     /// Unique identifier for the chat session. Version 7: a later chat has a greater one.
     id: Uuid,
     /// The ID of the user who owns this chat.
@@ -144,7 +144,7 @@ pub(super) struct ChatSummary {
 /// A chat session with all that is known of it.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
-pub(super) struct ChatDetails {
+pub(crate) struct ChatDetails {
     #[oai(flatten)]
     #[serde(flatten)]
     chat: Chat,

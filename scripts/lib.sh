@@ -85,17 +85,20 @@ throw_away_key() {
     od -An -N20 -tx1 /dev/urandom | tr -d ' \n'
 }
 
+# The folder that cargo builds in.
+target_dir() {
+    cargo metadata --no-deps --format-version 1 |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
 # start_server: builds Parlor, with the options of `cargo_options`, and starts it on a free port with an empty SQLite
 # database. Sets `server_url` and `server_key`, whose tenant is `default`, and for commands beside the server `parlor` and
 # `database_url`.
 start_server() {
-    local target_dir
     step "build Parlor${cargo_options[*]:+ (${cargo_options[*]})}"
     cargo build -p parlor-server "${cargo_options[@]}"
-    target_dir=$(cargo metadata --no-deps --format-version 1 |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 
-    parlor=$target_dir/debug/parlor
+    parlor=$(target_dir)/debug/parlor
     database_url=sqlite://$temp/parlor.db
     server_key=$(throw_away_key)
     shown_on_failure "$temp/parlor.log"

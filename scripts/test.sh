@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # In this order; what each does is the second line of its file.
-stages=(tools lint rust postgres spec websocket clients examples docs browser)
-# No stage takes a fifth of this on two cores, a first build included; it is for what would never end.
+stages=(tools lint rust postgres spec websocket clients examples docs browser instructions)
+# No stage takes a quarter of this on two cores, a first build included; it is for what would never end.
 minutes_at_most=20
 
 usage() {
@@ -16,7 +16,7 @@ usage() {
     echo "Runs the named stages, or all of them in this order:"
     echo
     for stage in "${stages[@]}"; do
-        printf '  %-10s%s\n' "$stage" "$(sed -n '2s/^# //p' "scripts/stages/$stage.sh")"
+        printf '  %-14s%s\n' "$stage" "$(sed -n '2s/^# //p' "scripts/stages/$stage.sh")"
     done
     echo
     echo "Needs Rust, and for all stages but 'rust' also Python 3 and Node.js. Each stage installs what else it needs:"
@@ -70,12 +70,12 @@ for stage in "${named[@]}"; do
         *) result="FAILED with exit status $status" ;;
     esac
     if ((status != 0)); then failures=$((failures + 1)); fi
-    line=$(printf '%-10s %5d s  %s' "$stage" $((SECONDS - started)) "$result")
+    line=$(printf '%-14s %5d s  %s' "$stage" $((SECONDS - started)) "$result")
     results+=("$line")
     printf '\n=== %s\n' "$line"
 done
 
 printf '\n=== Summary\n\n'
 printf '  %s\n' "${results[@]}"
-printf '  %-10s %5d s  %d of %d stages passed\n\n' total "$SECONDS" $((${#named[@]} - failures)) "${#named[@]}"
+printf '  %-14s %5d s  %d of %d stages passed\n\n' total "$SECONDS" $((${#named[@]} - failures)) "${#named[@]}"
 ((failures == 0))

@@ -33,6 +33,10 @@ need_sqlite() {
     has sqlite3 || apt_install sqlite3
 }
 
+need_valgrind() {
+    has valgrind || apt_install valgrind
+}
+
 need_python() {
     has python3 || apt_install python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

@@ -64,8 +64,7 @@ need_sqlite
 step "build Parlor and its examples"
 cargo build -p parlor-server
 cargo build -p parlor-examples --examples
-target_dir=$(cargo metadata --no-deps --format-version 1 |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+target_dir=$(target_dir)
 mkdir "$temp/bin" "$temp/begun"
 # Cargo as in the repository, wherever it is called, and without the optimizer, which takes minutes. It becomes what it
 # runs, so its number is the server's.

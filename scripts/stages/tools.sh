@@ -6,6 +6,7 @@ source scripts/tools.sh
 
 need_curl
 need_sqlite
+need_valgrind
 need_python_tools
 need_npm_tools
 need_postgresql
@@ -15,6 +16,7 @@ need_go
 
 echo "curl:       $(curl --version | sed -n '1s/^\(curl [^ ]*\).*/\1/p')"
 echo "SQLite:     $(sqlite3 --version | sed 's/ .*//')"
+echo "Valgrind:   $(valgrind --version)"
 echo "PostgreSQL: $("$postgres_bin/postgres" --version)"
 echo "Chromium:   $("$chromium" --version 2>/dev/null)"
 echo "Java:       $(java -version 2>&1 | head -n 1)"

@@ -227,6 +227,20 @@ mod tests {
         assert_eq!(setting("synchronous").await.try_get_by_index::<i64>(0).unwrap(), 2);
     }
 
+    #[tokio::test]
+    async fn the_writer_s_own_connection_syncs_each_commit_and_holds_to_foreign_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
+        connect_to_file(&url, 1).await.unwrap().close().await.unwrap();
+        let writer = open_file(&url).unwrap();
+        for (name, wanted) in [("synchronous", 2), ("foreign_keys", 1), ("wal_autocheckpoint", 0)] {
+            let found: i64 = writer.pragma_query_value(None, name, |row| row.get(0)).unwrap();
+            assert_eq!(found, wanted, "{name}");
+        }
+        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+
     #[test]
     fn an_unknown_scheme_is_refused_with_a_sentence() {
         let error = "mysql://root:secret@localhost/x".parse::<DatabaseUrl>().unwrap_err().to_string();

@@ -180,7 +180,7 @@ struct Connect {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
     Connected,
-    MessageReceived(Message),
+    MessageReceived(Box<Message>),
     Error { detail: &'static str },
 }
 
@@ -214,7 +214,7 @@ async fn talk(mut socket: WebSocket, app: App, tenant: Uuid, connect: Connect) -
                 let sender_id = Some(connect.user_id.clone());
                 let new = NewMessage { content: said.content, sender_id, ..NewMessage::default() };
                 match store(&app, tenant, connect.chat_id, new).await {
-                    Ok(message) => Event::MessageReceived(message),
+                    Ok(message) => Event::MessageReceived(message.into()),
                     Err(Failure::Invalid(detail)) => Event::Error { detail },
                     Err(Failure::Database(error)) => {
                         eprintln!("{error}");

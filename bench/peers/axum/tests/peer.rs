@@ -37,13 +37,13 @@ impl Peer {
     }
 
     async fn post(&self, path: &str, key: &str, body: Value) -> (StatusCode, Value) {
-        let request = reqwest::Client::new().post(format!("http://{}{path}", self.address));
+        let request = client().post(format!("http://{}{path}", self.address));
         let request = request.header("X-API-Key", key).header("Content-Type", "application/json");
         answer(request.body(body.to_string())).await
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {
-        answer(reqwest::Client::new().get(format!("http://{}{path}", self.address)).header("X-API-Key", KEY)).await
+        answer(client().get(format!("http://{}{path}", self.address)).header("X-API-Key", KEY)).await
     }
 
     async fn new_chat(&self) -> Value {
@@ -59,6 +59,12 @@ impl Drop for Peer {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+fn client() -> reqwest::Client {
+    // Fails when another test was first.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {

@@ -174,11 +174,8 @@ fn open_file(url: &str) -> Result<rusqlite::Connection> {
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(
-            None,
-            "wal_autocheckpoint",
-            std::env::var("CKPT").map_or(1000, |v| v.parse::<i32>().unwrap()),
-        )?;
+        // The writer sees to checkpoints.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     };
     open().map_err(file_fault)

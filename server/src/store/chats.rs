@@ -1,11 +1,9 @@
 //! Queries about chats.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseTransaction, DbBackend, EntityTrait as _, JoinType, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select, SelectModel, SelectorRaw,
+    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
     sea_query::{Alias, BinOper, Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
@@ -14,9 +12,7 @@ use super::{
     TenantScope,
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
-    from_micros, labels,
-    rows::{Column, Rows},
-    to_micros,
+    from_micros, labels, to_micros,
 };
 use crate::{
     chat::{
@@ -259,21 +255,6 @@ fn first_id_of(moment: DateTime<Utc>) -> Uuid {
 
 /// A chat within its tenant.
 pub(super) type Place = (TenantId, Uuid);
-
-/// The chats at `places`; `tail` may order and lock them.
-pub(super) fn chats_at(
-    places: &BTreeSet<Place>,
-    tail: &str,
-    backend: DbBackend,
-) -> SelectorRaw<SelectModel<chat::Model>> {
-    let rows = Rows::new(vec![
-        ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
-        ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
-    ]);
-    chat::Entity::find().from_raw_sql(rows.statement(backend, |rows| {
-        format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id {tail}")
-    }))
-}
 
 pub(super) fn chat_of(row: chat::Model) -> Result<Chat> {
     Ok(Chat {

@@ -76,17 +76,12 @@ impl Rows {
 
     /// `INSERT INTO table` all rows, under their own columns' names; `tail` may say `ON CONFLICT` and `RETURNING`.
     pub(super) fn insert_into(self, table: &str, tail: &str, backend: DbBackend) -> Statement {
-        let sql = self.table(backend, 1).insert(table, tail);
-        self.bound(backend, sql)
+        self.statement(backend, |rows| rows.insert(table, tail))
     }
 
     /// The statement that `sql` writes around the rows, which it gets as a table named `r`.
     pub(super) fn statement(self, backend: DbBackend, sql: impl FnOnce(&Table) -> String) -> Statement {
         let sql = sql(&self.table(backend, 1));
-        self.bound(backend, sql)
-    }
-
-    fn bound(self, backend: DbBackend, sql: String) -> Statement {
         let values = match backend {
             DbBackend::Sqlite => vec![self.as_json().into()],
             _ => self.into_arrays(),

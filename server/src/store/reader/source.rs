@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{DatabaseConnection, DbBackend, EntityTrait as _};
 
 use super::sqlite::Sqlite;
 use crate::{
     chat::Chat,
     error::Result,
     store::{
-        chats::{Place, chat_of, chats_at},
+        chats::{Place, chat_of},
         entity::chat,
         failure::fault,
+        rows::{Column, Rows},
     },
     tenant::TenantId,
 };
@@ -40,8 +41,15 @@ impl Source {
 }
 
 async fn rows_at(database: &DatabaseConnection, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
-    let query = chats_at(&places.iter().copied().collect::<BTreeSet<_>>(), "", DbBackend::Postgres);
-    let rows = query.all(database).await.map_err(fault)?;
+    let unique: BTreeSet<Place> = places.iter().copied().collect();
+    let rows = Rows::new(vec![
+        ("tenant_id", Column::Uuid(unique.iter().map(|(tenant, _)| tenant.0).collect())),
+        ("id", Column::Uuid(unique.iter().map(|(_, id)| *id).collect())),
+    ]);
+    let select = rows.statement(DbBackend::Postgres, |rows| {
+        format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id")
+    });
+    let rows = chat::Entity::find().from_raw_sql(select).all(database).await.map_err(fault)?;
     let rows: HashMap<Place, chat::Model> =
         rows.into_iter().map(|row| ((TenantId(row.tenant_id), row.id), row)).collect();
     Ok(places.iter().map(|place| rows.get(place).cloned().map(chat_of).transpose()).collect())

@@ -13,7 +13,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Client, TestDatabase, TestServer};
+use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer};
 
 /// Requests in flight while others want to write.
 const CLIENTS: usize = 32;
@@ -34,6 +34,11 @@ fn keep_writing(client: &Client, done: &Arc<AtomicBool>) -> JoinSet<usize> {
         });
     }
     clients
+}
+
+/// SQLite's file, and where it keeps its log.
+fn file_and_log(database: &TestDatabase) -> Option<(&str, String)> {
+    database.url().strip_prefix("sqlite://").map(|file| (file, format!("{file}-wal")))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,9 +84,7 @@ async fn the_log_stays_short_while_somebody_always_writes() {
     const MESSAGES: usize = 8_000;
     const CONTENT: usize = 16_000;
     let database = TestDatabase::create().await;
-    let Some(log) = database.url().strip_prefix("sqlite://").map(|file| format!("{file}-wal")) else {
-        return;
-    };
+    let Some((_, log)) = file_and_log(&database) else { return };
     let server = TestServer::start(&database).await;
     let client = server.client();
     let chat = client.create_chat_from(json!({ "user_id": "u" }).to_string().into_bytes(), 201).await.json();
@@ -103,4 +106,20 @@ async fn the_log_stays_short_while_somebody_always_writes() {
     assert!(longest < 4_200 * 20_100, "{longest} bytes");
     assert!(longest < (MESSAGES * CONTENT) as u64 * 3 / 4, "the log has never begun anew: {longest} bytes");
     server.stop().await;
+}
+
+/// The last process to leave a file removes its log. The server's lock tells others that they are not the last; it would be
+/// gone had the server closed any descriptor of the file.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_server_keeps_its_lock_on_the_file() {
+    let database = TestDatabase::create().await;
+    let Some((file, _)) = file_and_log(&database) else { return };
+    let process = ServerProcess::start(database.url());
+    Client::new(process.address).key(KEY).create_chat(&json!({ "user_id": "u" }), 201).await;
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let held = locks.lines().any(|lock| lock.contains("POSIX") && lock.contains(&format!(":{inode} ")));
+    assert!(held, "{locks}");
+    process.finish();
 }

@@ -4,11 +4,18 @@
 //! as the disk takes. Here a thread with a connection of its own copies it while the writer goes on. What the writer
 //! has added meanwhile is little: it copies that itself between two batches, after which its next transaction begins the
 //! log anew. Without that last step the log would grow for as long as there is always somebody writing.
+//!
+//! SQLite syncs the database only when a copy has reached the end of the log: that would be the writer's, who would wait
+//! for all the pages that the thread has copied before. So the thread syncs what it copies, and leaves little of that too.
 
 use std::{
     cell::Cell,
+    fs::File,
     io,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -48,8 +55,9 @@ struct Copier {
 }
 
 impl Checkpoints {
-    /// Watches the commits of `writer`, and starts a thread that copies by `own`, a connection to the same file.
-    pub(super) fn of(writer: &Connection, own: Connection) -> io::Result<Self> {
+    /// Watches the commits of `writer`, and starts a thread that copies by `own`, a connection to the same file, and
+    /// syncs `file`, which is that file.
+    pub(super) fn of(writer: &Connection, own: Connection, file: Arc<File>) -> io::Result<Self> {
         writer.wal_hook(Some(|_, pages| {
             LOG_PAGES.set(pages);
             Ok(())
@@ -61,6 +69,11 @@ impl Checkpoints {
                 let mut before = 0;
                 for _ in 0..COPIES {
                     let Copied { log, .. } = copy(&own);
+                    // A fault is SQLite's to find: its own sync, through its own descriptor, is told of it too, and the
+                    // log stays as it is.
+                    if let Err(error) = file.sync_data() {
+                        tracing::warn!(%error, "could not sync the database");
+                    }
                     if log - std::mem::replace(&mut before, log) <= FEW_PAGES {
                         break;
                     }

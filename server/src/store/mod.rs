@@ -30,7 +30,7 @@ mod turns;
 mod users;
 mod writer;
 
-use std::fmt;
+use std::{fmt, fs::File, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
@@ -53,6 +53,9 @@ pub struct Store {
     write: turns::Write,
     reader: reader::Reader,
     writer: writer::Writer,
+    /// SQLite's file, as checkpoints sync it. Closed after all connections, hence last and here: with any of its
+    /// descriptors a process gives up all its POSIX locks on a file, those that its connections hold by others too.
+    _file: Option<Arc<File>>,
 }
 
 impl Store {

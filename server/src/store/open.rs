@@ -1,6 +1,12 @@
 //! Opening a database: connections, settings, migrations.
 
-use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rusqlite::OpenFlags;
 use sea_orm::{
@@ -33,6 +39,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
+/// Memory for pages that the writer on a file has read or written, in KiB. A chat touches leaves all over the indexes:
+/// with millions of chats, less would not even hold the levels above them, which would be read again and again.
+const WRITER_CACHE: i64 = 8_192;
 /// One of them is the group reader's.
 const SQLITE_READERS: u32 = 5;
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -107,17 +116,20 @@ impl Store {
         };
         migrate(&write).await.map_err(fault)?;
         let turns = Turns::of(url.backend);
-        let ledger = match url.backend {
+        let (ledger, file) = match url.backend {
             DbBackend::Sqlite => {
-                let file = File::new(open_file(&url.url)?, open_file(&url.url)?).map_err(unavailable)?;
-                Ledger::Sqlite(Box::new(file))
+                let path = path_of(&url.url)?;
+                let file = fs::File::options().read(true).write(true).open(&path).map_err(unavailable)?;
+                let file = Arc::new(file);
+                let ledger = File::new(open_file(&path)?, open_file(&path)?, file.clone()).map_err(unavailable)?;
+                (Ledger::Sqlite(Box::new(ledger)), Some(file))
             }
-            _ => Ledger::Postgres(Postgres::new(write.clone())),
+            _ => (Ledger::Postgres(Postgres::new(write.clone())), None),
         };
         let write = Write::new(write, turns.clone());
         let writer = Writer::start(ledger, turns, moments, limits, metrics, listener).map_err(unavailable)?;
         let reader = Reader::start(read.clone());
-        Ok(Self { read, write, reader, writer })
+        Ok(Self { read, write, reader, writer, _file: file })
     }
 }
 
@@ -165,15 +177,20 @@ fn unavailable(error: io::Error) -> Error {
     Error::Unavailable(Cause::new(error))
 }
 
+fn path_of(url: &str) -> Result<PathBuf> {
+    Ok(SqliteConnectOptions::from_str(url).map_err(driver_fault)?.get_filename().to_owned())
+}
+
 /// The writer's own connection to a file that is there and in WAL mode already.
-fn open_file(url: &str) -> Result<rusqlite::Connection> {
-    let path = SqliteConnectOptions::from_str(url).map_err(driver_fault)?.get_filename().to_owned();
+fn open_file(path: &Path) -> Result<rusqlite::Connection> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = rusqlite::Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // Below zero it is KiB, not pages.
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
         // The writer sees to checkpoints.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
@@ -229,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
         connect_to_file(&url, 1).await.unwrap().close().await.unwrap();
-        let writer = open_file(&url).unwrap();
+        let writer = open_file(&path_of(&url).unwrap()).unwrap();
         for (name, wanted) in [("synchronous", 2), ("foreign_keys", 1), ("wal_autocheckpoint", 0)] {
             let found: i64 = writer.pragma_query_value(None, name, |row| row.get(0)).unwrap();
             assert_eq!(found, wanted, "{name}");

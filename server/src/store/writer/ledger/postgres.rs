@@ -63,11 +63,13 @@ impl Postgres {
             self.transaction().await?.execute_raw(users).await?;
         }
         let Some(write) = written(changes) else { return self.finish().await };
+        if !changes.answers.is_empty() {
+            // Nobody may see the batch before it is known whether all its keys were free.
+            self.transaction().await?;
+        }
         let kept = match &self.transaction {
             Some(transaction) => transaction.query_one_raw(write).await?,
-            // Nobody sees what is written in part: where a key turns out to be taken, no row may stay.
-            None if changes.answers.is_empty() => self.pool.query_one_raw(write).await?,
-            None => self.transaction().await?.query_one_raw(write).await?,
+            None => self.pool.query_one_raw(write).await?,
         };
         let kept: i64 = kept.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         if usize::try_from(kept) != Ok(changes.answers.len()) {

@@ -5,7 +5,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fs, io,
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
@@ -72,10 +73,14 @@ pub(in crate::store) struct File {
 }
 
 impl File {
-    /// Writes by `connection`, and copies the log by `checkpointer`, both to the same file.
-    pub(in crate::store) fn new(connection: Connection, checkpointer: Connection) -> io::Result<Self> {
+    /// Writes by `connection`, and copies the log by `checkpointer`, both to the same `file`.
+    pub(in crate::store) fn new(
+        connection: Connection,
+        checkpointer: Connection,
+        file: Arc<fs::File>,
+    ) -> io::Result<Self> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let checkpoints = Checkpoints::of(&connection, checkpointer)?;
+        let checkpoints = Checkpoints::of(&connection, checkpointer, file)?;
         Ok(Self { connection, checkpoints })
     }
 

@@ -35,7 +35,8 @@ pub(super) fn is_busy(error: &DbErr) -> bool {
 
 const BUSY: u32 = 5;
 
-fn is_temporary(error: &DbErr) -> bool {
+/// Whether the fault is outside, and its connection perhaps gone.
+pub(super) fn is_temporary(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {

@@ -4,14 +4,16 @@
 //! whose data it reads. What leads to a tenant, keys and tickets, and the tenants themselves are reached from [`Store`].
 //!
 //! Rows on the hot path are written by one `writer` that commits many requests in one transaction, on a SQLite file by a
-//! thread and a connection of its own; single chats are read by one `reader` task that asks for many in one query.
-//! Everything else goes through sea-orm a statement at a time, and on a file takes `turns` with the writer.
+//! thread and a connection of its own; single chats are read by one `reader` task that asks for many in one query. On
+//! PostgreSQL each of the two has a `dedicated` connection. Everything else goes through sea-orm a statement at a time,
+//! and on a file takes `turns` with the writer.
 //!
 //! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
 
 mod chats;
 mod checkpoints;
+mod dedicated;
 mod entity;
 mod expiry;
 mod failure;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     Store, WriterLimits,
     checkpoints::PAGES_ELSEWHERE,
+    dedicated::Dedicated,
     failure::{driver_fault, fault, file_fault, is_busy},
     migration::Migrator,
     reader::Reader,
@@ -44,6 +45,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 const WRITER_CACHE: i64 = 8_192;
 /// One of them is the group reader's.
 const SQLITE_READERS: u32 = 5;
+/// One of them is the writer's, one the group reader's.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;
@@ -124,11 +126,14 @@ impl Store {
                 let ledger = File::new(open_file(&path)?, open_file(&path)?, file.clone()).map_err(unavailable)?;
                 (Ledger::Sqlite(Box::new(ledger)), Some(file))
             }
-            _ => (Ledger::Postgres(Postgres::new(write.clone())), None),
+            _ => {
+                let own = Dedicated::of(write.get_postgres_connection_pool().clone());
+                (Ledger::Postgres(Postgres::new(own)), None)
+            }
         };
         let write = Write::new(write, turns.clone());
         let writer = Writer::start(ledger, turns, moments, limits, metrics, listener).map_err(unavailable)?;
-        let reader = Reader::start(read.clone());
+        let reader = Reader::start(&read);
         Ok(Self { read, write, reader, writer, _file: file })
     }
 }

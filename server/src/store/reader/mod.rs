@@ -51,7 +51,7 @@ struct Request {
 
 impl Reader {
     /// Starts the task.
-    pub(super) fn start(database: DatabaseConnection) -> Self {
+    pub(super) fn start(database: &DatabaseConnection) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
         let task = TaskTracker::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DatabaseConnection, DbBackend, EntityTrait as _};
+use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::sqlite::Sqlite;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     store::{
         chats::{Place, chat_of},
+        dedicated::Dedicated,
         entity::chat,
         failure::fault,
         rows::{Column, Rows},
@@ -20,14 +21,14 @@ use crate::{
 /// The database, as the reader asks it.
 pub(super) enum Source {
     Sqlite(Sqlite),
-    Postgres(DatabaseConnection),
+    Postgres(Dedicated),
 }
 
 impl Source {
-    pub(super) fn of(database: DatabaseConnection) -> Self {
+    pub(super) fn of(database: &DatabaseConnection) -> Self {
         match database.get_database_backend() {
             DbBackend::Sqlite => Self::Sqlite(Sqlite::new(database.get_sqlite_connection_pool().clone())),
-            _ => Self::Postgres(database),
+            _ => Self::Postgres(Dedicated::of(database.get_postgres_connection_pool().clone())),
         }
     }
 
@@ -35,12 +36,12 @@ impl Source {
     pub(super) async fn chats_at(&mut self, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
         match self {
             Self::Sqlite(sqlite) => sqlite.chats_at(places).await,
-            Self::Postgres(database) => rows_at(database, places).await,
+            Self::Postgres(connection) => rows_at(connection, places).await,
         }
     }
 }
 
-async fn rows_at(database: &DatabaseConnection, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
+async fn rows_at(connection: &mut Dedicated, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
     let unique: BTreeSet<Place> = places.iter().copied().collect();
     let rows = Rows::new(vec![
         ("tenant_id", Column::Uuid(unique.iter().map(|(tenant, _)| tenant.0).collect())),
@@ -49,7 +50,7 @@ async fn rows_at(database: &DatabaseConnection, places: &[Place]) -> Result<Vec<
     let select = rows.statement(DbBackend::Postgres, |rows| {
         format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id")
     });
-    let rows = chat::Entity::find().from_raw_sql(select).all(database).await.map_err(fault)?;
+    let rows: Vec<chat::Model> = connection.all(select).await.map_err(fault)?;
     let rows: HashMap<Place, chat::Model> =
         rows.into_iter().map(|row| ((TenantId(row.tenant_id), row.id), row)).collect();
     Ok(places.iter().map(|place| rows.get(place).cloned().map(chat_of).transpose()).collect())

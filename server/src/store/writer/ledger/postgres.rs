@@ -3,10 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, FromQueryResult,
-    Statement, TransactionTrait as _,
-};
+use sea_orm::{DbBackend, FromQueryResult, Statement};
 use uuid::Uuid;
 
 use super::{Changes, Counters, FirstAnswer, Named, Outcome, Setback, Users};
@@ -14,10 +11,10 @@ use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
         chats::{Place, status_code, status_of},
+        dedicated::Dedicated,
         entity::{idempotency_record, message},
         from_micros,
         messages::{message_of, role_code},
-        open::write_transaction,
         rows::{Column, Parts, Rows},
         to_micros,
         writer::claims::Claim,
@@ -28,10 +25,7 @@ use crate::{
 const BACKEND: DbBackend = DbBackend::Postgres;
 
 /// A server.
-pub(in crate::store) struct Postgres {
-    pool: DatabaseConnection,
-    transaction: Option<DatabaseTransaction>,
-}
+pub(in crate::store) struct Postgres(Dedicated);
 
 /// A locked chat, as it is selected.
 #[derive(FromQueryResult)]
@@ -46,52 +40,34 @@ struct Locked {
 }
 
 impl Postgres {
-    pub(in crate::store) fn new(pool: DatabaseConnection) -> Self {
-        Self { pool, transaction: None }
+    pub(in crate::store) fn new(connection: Dedicated) -> Self {
+        Self(connection)
     }
 
-    /// Does nothing yet: a batch that has nothing to read is one statement, which is a transaction by itself.
-    pub(super) fn begin(&mut self) {
-        // One that was left open is rolled back by being dropped.
-        self.transaction = None;
-    }
-
+    /// A batch that has nothing to read is one statement, which is a transaction by itself; any other begins one when it
+    /// reads.
     pub(super) async fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
         if !changes.users.is_empty() {
+            self.0.begin().await?;
             // Before the rest, and sorted: two nodes that store the same users must not wait for each other in a circle.
             let users = user_rows(&changes.users).insert_into("users", "ON CONFLICT DO NOTHING", BACKEND);
-            self.transaction().await?.execute_raw(users).await?;
+            self.0.execute(users).await?;
         }
-        let Some(write) = written(changes) else { return self.finish().await };
-        if !changes.answers.is_empty() {
-            // Nobody may see the batch before it is known whether all its keys were free.
-            self.transaction().await?;
+        if let Some(write) = written(changes) {
+            if !changes.answers.is_empty() {
+                // Nobody may see the batch before it is known whether all its keys were free.
+                self.0.begin().await?;
+            }
+            let kept: i64 = self.0.one(write).await?.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+            if usize::try_from(kept) != Ok(changes.answers.len()) {
+                return Err(Setback::KeyTaken);
+            }
         }
-        let kept = match &self.transaction {
-            Some(transaction) => transaction.query_one_raw(write).await?,
-            None => self.pool.query_one_raw(write).await?,
-        };
-        let kept: i64 = kept.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        if usize::try_from(kept) != Ok(changes.answers.len()) {
-            return Err(Setback::KeyTaken);
-        }
-        self.finish().await
-    }
-
-    async fn finish(&mut self) -> Outcome<()> {
-        match self.transaction.take() {
-            Some(transaction) => Ok(transaction.commit().await?),
-            None => Ok(()),
-        }
+        Ok(self.0.commit().await?)
     }
 
     pub(super) async fn abandon(&mut self) {
-        if let Some(transaction) = self.transaction.take()
-            && let Err(error) = transaction.rollback().await
-        {
-            // The server forgets the transaction with its connection.
-            tracing::debug!(%error, "could not roll back");
-        }
+        self.0.roll_back().await;
     }
 
     pub(super) async fn first_answers(
@@ -106,7 +82,7 @@ impl Postgres {
         let select = rows.statement(BACKEND, |rows| {
             format!("SELECT i.* FROM {rows} JOIN idempotency_records i ON i.tenant_id = r.tenant_id AND i.key = r.key")
         });
-        let records = idempotency_record::Entity::find().from_raw_sql(select).all(self.transaction().await?).await?;
+        let records: Vec<idempotency_record::Model> = self.read(select).await?;
         let live = records.into_iter().filter(|record| record.expires_at > to_micros(now));
         let mut stored: HashMap<(Uuid, String), FirstAnswer> = live
             .map(|record| {
@@ -134,7 +110,7 @@ impl Postgres {
                  ORDER BY c.tenant_id, c.id FOR UPDATE OF c"
             )
         });
-        let locked = Locked::find_by_statement(select).all(self.transaction().await?).await?;
+        let locked: Vec<Locked> = self.read(select).await?;
         let counters = locked.into_iter().map(|row| {
             let counters = Counters {
                 user_id: UserId::stored(row.user_id),
@@ -157,16 +133,14 @@ impl Postgres {
                  ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id"
             )
         });
-        let stored = message::Entity::find().from_raw_sql(select).all(self.transaction().await?).await?;
+        let stored: Vec<message::Model> = self.read(select).await?;
         Ok(stored.into_iter().map(message_of).collect::<Result<_, _>>()?)
     }
 
-    /// The batch's transaction, begun if need be.
-    async fn transaction(&mut self) -> Result<&DatabaseTransaction, DbErr> {
-        if self.transaction.is_none() {
-            self.transaction = Some(self.pool.begin_with_options(write_transaction()).await?);
-        }
-        self.transaction.as_ref().ok_or_else(|| DbErr::Custom("a transaction is gone".to_owned()))
+    /// Reads inside the batch's transaction.
+    async fn read<M: FromQueryResult>(&mut self, select: Statement) -> Outcome<Vec<M>> {
+        self.0.begin().await?;
+        Ok(self.0.all(select).await?)
     }
 }
 
@@ -180,7 +154,7 @@ fn written(changes: &Changes<'_>) -> Option<Statement> {
     if !changes.labels.is_empty() {
         let (labels, chats) = changes.labels.iter().copied().unzip();
         let rows = Rows::new(vec![("label", Column::Uuid(labels)), ("chat_id", Column::Uuid(chats))]);
-        parts.add("new_labels", rows, |rows| rows.insert("chat_labels", "ON CONFLICT DO NOTHING"));
+        parts.add("new_labels", rows, |rows| rows.insert("chat_labels", ""));
     }
     if !changes.messages.is_empty() {
         parts.add("new_messages", message_rows(&changes.messages), |rows| rows.insert("messages", ""));

@@ -87,8 +87,8 @@ impl Goals<'_> {
 
     /// How often Parlor does what axum and sqlx do once.
     fn times(&self, store: Store, work: Work) -> Option<f64> {
-        let peer = self.load(store, work, CONNECTIONS, Subject::Axum)?.median(|round| round.rate);
-        Some(self.parlor(store, work, |round| round.rate)? / peer)
+        let parlor = self.load(store, work, CONNECTIONS, Subject::Parlor)?;
+        Some(parlor.through(self.load(store, work, CONNECTIONS, Subject::Axum)?, |round| round.rate))
     }
 
     fn of_comparison(&mut self) {
@@ -101,16 +101,16 @@ impl Goals<'_> {
         self.add("  its p99", AtMost(10_000.0), Micros, value);
         let value = self.parlor(Sqlite, Work::Create, |round| round.server_cpu_us);
         self.add("  its processor time", AtMost(45.0), Micros, value);
-        let p50 = |subject| Some(self.load(Sqlite, Work::Create, 1, subject)?.median(|round| round.p50_us));
-        let value = p50(Subject::Parlor).and_then(|parlor| Some(parlor / p50(Subject::Axum)?));
+        let alone = |subject| self.load(Sqlite, Work::Create, 1, subject);
+        let value =
+            alone(Subject::Parlor).and_then(|parlor| Some(parlor.through(alone(Subject::Axum)?, |round| round.p50_us)));
         self.add("create_chat on one connection, p50 beside axum + sqlx", AtMost(1.3), Times, value);
         let value = self.times(Sqlite, Work::Send);
         self.add("send_message on SQLite, beside axum + sqlx", AtLeast(8.0), Times, value);
         let value = self.times(Sqlite, Work::Speak);
         self.add("  the same by WebSocket", AtLeast(8.0), Times, value);
-        let health = self.parlor(Sqlite, Work::Health, |round| round.rate);
-        let get = self.parlor(Sqlite, Work::Get, |round| round.rate);
-        let value = get.and_then(|get| Some(get / health?));
+        let parlor = |work| self.load(Sqlite, work, CONNECTIONS, Subject::Parlor);
+        let value = parlor(Work::Get).and_then(|get| Some(get.through(parlor(Work::Health)?, |round| round.rate)));
         self.add("get_chat on SQLite, beside /healthz", AtLeast(0.6), Times, value);
         let value = self.times(Postgres, Work::Create);
         self.add("create_chat on PostgreSQL, beside axum + sqlx", AtLeast(4.0), Times, value);
@@ -121,11 +121,8 @@ impl Goals<'_> {
     fn of_the_rest(&mut self) {
         use Bound::{AtLeast, AtMost};
         use Unit::{Bytes, Count, Micros, PerSecond, Times};
-        let sdk = |caller| {
-            let load = self.results.load(&Suite::Sdk.name(), &sdk::key(caller, CONNECTIONS))?;
-            Some(load.median(|round| round.rate))
-        };
-        let value = sdk(Caller::Sdk).and_then(|ours| Some(ours / sdk(Caller::Bare)?));
+        let sdk = |caller| self.results.load(&Suite::Sdk.name(), &sdk::key(caller, CONNECTIONS));
+        let value = sdk(Caller::Sdk).and_then(|ours| Some(ours.through(sdk(Caller::Bare)?, |round| round.rate)));
         self.add("create_chat by the SDK, beside reqwest alone", AtLeast(0.9), Times, value);
         for (what, bound, unit, id) in [
             ("Memory of an idle live connection", AtMost(8_192.0), Bytes, live::IDLE),
@@ -146,11 +143,8 @@ impl Goals<'_> {
         let value = self.results.value(growth::MEMORY);
         self.add("Memory after many creates, through that after few", Bound::AtMost(1.2), Unit::Times, value);
         for work in growth::WORKS {
-            let ratio = |member: fn(&Round) -> f64| {
-                let of =
-                    |many| Some(self.results.load(&Suite::Growth.name(), &growth::key(work, many))?.median(member));
-                Some(of(true)? / of(false)?)
-            };
+            let of = |many| self.results.load(&Suite::Growth.name(), &growth::key(work, many));
+            let ratio = |member: fn(&Round) -> f64| Some(of(true)?.through(of(false)?, member));
             let value = ratio(|round| round.p50_us).and_then(|p50| Some(p50.max(ratio(|round| round.server_cpu_us)?)));
             let what = format!("{} with many chats, p50 or CPU, through that with few", work.name());
             self.add(what, Bound::AtMost(1.5), Unit::Times, value);

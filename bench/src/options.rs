@@ -268,7 +268,7 @@ impl Options {
         let (rounds, seconds) = (self.rounds(), self.time().as_secs());
         let mut notes = vec![format!(
             "Medians of {rounds} {}; a round of load lasts {seconds} s on a new server with an empty database, after {} s \
-             of warming up. What is compared takes turns.",
+             of warming up. What is compared takes turns, and a ratio is the median of the rounds' ratios.",
             if rounds == 1 { "round" } else { "rounds" },
             self.warm_up().as_secs_f64(),
         )];

@@ -7,7 +7,7 @@ use crate::{
     goals::{self, Goal},
     machine::Machine,
     options::{Store, Subject, Suite},
-    results::{Figure, Load, Results, SuiteResults, Unit},
+    results::{Figure, Load, Results, Round, SuiteResults, Unit},
 };
 
 /// What a page has before the report.
@@ -122,19 +122,19 @@ fn loads_table(suite: Suite, loads: &[&Load]) -> String {
         let key = &load.key;
         // In each group the one of interest comes first.
         let own = loads.iter().find(|other| other.key.work == key.work && other.key.case == key.case);
-        let rate = |load: &Load| load.median(|round| round.rate);
+        let rate = |round: &Round| round.rate;
         let times = own.filter(|own| own.key.subject != key.subject && key.subject != Subject::Echo.name());
         vec![
             key.work.clone(),
             key.case.clone(),
             key.subject.clone(),
-            number(rate(load), 0),
-            times.map(|own| quantity(rate(own) / rate(load), Unit::Times)).unwrap_or_default(),
+            number(load.median(rate), 0),
+            times.map(|own| quantity(own.through(load, rate), Unit::Times)).unwrap_or_default(),
             quantity(load.median(|round| round.p50_us), Unit::Micros),
             quantity(load.median(|round| round.p99_us), Unit::Micros),
             quantity(load.median(|round| round.server_cpu_us), Unit::Micros),
             quantity(load.median(|round| round.load_cpu_us), Unit::Micros),
-            quantity(load.median(crate::results::Round::resident), Unit::Bytes),
+            quantity(load.median(Round::resident), Unit::Bytes),
         ]
     });
     let mut names =

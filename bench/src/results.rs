@@ -90,6 +90,12 @@ impl Load {
     pub(crate) fn median(&self, member: impl Fn(&Round) -> f64) -> f64 {
         median(self.rounds.iter().map(member))
     }
+
+    /// One member through that of `other`: the median of the rounds' ratios. What took turns in a round had the same
+    /// machine, which from one round to the next may be another one.
+    pub(crate) fn through(&self, other: &Self, member: impl Fn(&Round) -> f64) -> f64 {
+        median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| member(own) / member(other)))
+    }
 }
 
 /// A figure, in as many values as there were rounds.
@@ -204,6 +210,9 @@ mod tests {
         let mut suite = SuiteResults::default();
         suite.add(&key, round);
         suite.add(&key, Round { rate: 2.5, ..round });
+        let other = Key::new("SQLite", "create_chat", "1 connection", "axum + sqlx");
+        suite.add(&other, Round { rate: 0.5, ..round });
+        suite.add(&other, Round { rate: 2.5, ..round });
         suite.figure("id", "What it is", Unit::Bytes, 7.0);
         suite.figure("id", "What it is", Unit::Bytes, 9.0);
         let results = Results { suites: BTreeMap::from([("compare".to_owned(), suite)]) };
@@ -214,6 +223,9 @@ mod tests {
         let read = Results::read_or_new(&file).unwrap();
         assert_eq!(read, results);
         assert!((read.load("compare", &key).unwrap().median(|round| round.rate) - 2.0).abs() < f64::EPSILON);
+        let ratio =
+            read.load("compare", &key).unwrap().through(read.load("compare", &other).unwrap(), |round| round.rate);
+        assert!((ratio - 2.0).abs() < f64::EPSILON, "between 3 in one round and 1 in the other");
         assert!((read.value("id").unwrap() - 8.0).abs() < f64::EPSILON);
         assert_eq!(read.value("other"), None);
     }

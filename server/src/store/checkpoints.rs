@@ -69,14 +69,14 @@ impl Checkpoints {
                 let mut before = 0;
                 for _ in 0..COPIES {
                     let Copied { log, .. } = copy(&own);
-                    // A fault is SQLite's to find: its own sync, through its own descriptor, is told of it too, and the
-                    // log stays as it is.
-                    if let Err(error) = file.sync_data() {
-                        tracing::warn!(%error, "could not sync the database");
-                    }
                     if log - std::mem::replace(&mut before, log) <= FEW_PAGES {
                         break;
                     }
+                }
+                // A fault is SQLite's to find: its own sync, through its own descriptor, is told of it too, and the log
+                // stays as it is.
+                if let Err(error) = file.sync_data() {
+                    tracing::warn!(%error, "could not sync the database");
                 }
                 // Nobody waits for it any more when the writer has ended.
                 _ = finished.try_send(());

@@ -40,9 +40,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Memory for pages that the writer on a file has read or written, in KiB. A chat touches leaves all over the indexes:
-/// with millions of chats, less would not even hold the levels above them, which would be read again and again.
-const WRITER_CACHE: i64 = 8_192;
 /// One of them is the group reader's.
 const SQLITE_READERS: u32 = 5;
 /// One of them is the writer's, one the group reader's.
@@ -194,8 +191,6 @@ fn open_file(path: &Path) -> Result<rusqlite::Connection> {
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        // Below zero it is KiB, not pages.
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
         // The writer sees to checkpoints.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)

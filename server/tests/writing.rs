@@ -36,9 +36,9 @@ fn keep_writing(client: &Client, done: &Arc<AtomicBool>) -> JoinSet<usize> {
     clients
 }
 
-/// SQLite's file, and where it keeps its log.
-fn file_and_log(database: &TestDatabase) -> Option<(&str, String)> {
-    database.url().strip_prefix("sqlite://").map(|file| (file, format!("{file}-wal")))
+/// SQLite's file; its log is beside it.
+fn file(database: &TestDatabase) -> Option<&str> {
+    database.url().strip_prefix("sqlite://")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn the_log_stays_short_while_somebody_always_writes() {
     const MESSAGES: usize = 8_000;
     const CONTENT: usize = 16_000;
     let database = TestDatabase::create().await;
-    let Some((_, log)) = file_and_log(&database) else { return };
+    let Some(file) = file(&database) else { return };
     let server = TestServer::start(&database).await;
     let client = server.client();
     let chat = client.create_chat_from(json!({ "user_id": "u" }).to_string().into_bytes(), 201).await.json();
@@ -102,7 +102,7 @@ async fn the_log_stays_short_while_somebody_always_writes() {
     clients.join_all().await;
     // The file keeps the length that the log had at most, which has a bound: copied at 10,000 pages of 4 KiB, and
     // another 10,000 meanwhile.
-    let longest = fs::metadata(log).unwrap().len();
+    let longest = fs::metadata(format!("{file}-wal")).unwrap().len();
     assert!(longest < 4_200 * 20_100, "{longest} bytes");
     assert!(longest < (MESSAGES * CONTENT) as u64 * 3 / 4, "the log has never begun anew: {longest} bytes");
     server.stop().await;
@@ -114,7 +114,7 @@ async fn the_log_stays_short_while_somebody_always_writes() {
 #[tokio::test]
 async fn the_server_keeps_its_lock_on_the_file() {
     let database = TestDatabase::create().await;
-    let Some((file, _)) = file_and_log(&database) else { return };
+    let Some(file) = file(&database) else { return };
     let process = ServerProcess::start(database.url());
     Client::new(process.address).key(KEY).create_chat(&json!({ "user_id": "u" }), 201).await;
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap());

@@ -1,5 +1,7 @@
 //! Queries about chats.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
@@ -12,7 +14,9 @@ use super::{
     TenantScope,
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
-    from_micros, labels, to_micros,
+    from_micros, labels,
+    rows::{Column, Rows},
+    to_micros,
 };
 use crate::{
     chat::{
@@ -255,6 +259,14 @@ fn first_id_of(moment: DateTime<Utc>) -> Uuid {
 
 /// A chat within its tenant.
 pub(super) type Place = (TenantId, Uuid);
+
+/// `places` as rows of `tenant_id` and `id`.
+pub(super) fn place_rows(places: &BTreeSet<Place>) -> Rows {
+    Rows::new(vec![
+        ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
+        ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
+    ])
+}
 
 pub(super) fn chat_of(row: chat::Model) -> Result<Chat> {
     Ok(Chat {

@@ -3,17 +3,15 @@
 //! A pool asks each connection that comes back to it whether it is well: a round trip for every statement. A task that
 //! sends one statement after the other spares it, and its process on the server stays awake, with its caches full.
 
-use std::time::Duration;
-
-use sea_orm::{DbErr, FromQueryResult, QueryResult, RuntimeErr, Statement};
+use sea_orm::{DbErr, FromQueryResult, QueryResult, Statement};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgRow};
 use tokio::time::Instant;
 
-use super::failure::is_temporary;
-
-/// A connection that was silent for so long is asked whether it is still there.
-const IDLE: Duration = Duration::from_secs(5);
+use super::{
+    failure::{driver_error, is_temporary},
+    open::IDLE,
+};
 
 /// The connection, made when it is needed. After a fault, or when a call is left in the middle, it is closed and the next
 /// call makes another one.
@@ -102,8 +100,8 @@ impl Dedicated {
     }
 
     async fn call<T>(&mut self, call: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, DbErr> {
-        let mut held = self.take().await.map_err(failed)?;
-        let outcome = call(&mut held.connection).await.map_err(failed);
+        let mut held = self.take().await.map_err(driver_error)?;
+        let outcome = call(&mut held.connection).await.map_err(driver_error);
         // A statement of ours that is refused does no harm to its connection.
         if !matches!(&outcome, Err(error) if is_temporary(error)) {
             held.used = Instant::now();
@@ -128,8 +126,4 @@ impl Dedicated {
 fn query(statement: Statement) -> sqlx::query::Query<'static, Postgres, SqlxValues> {
     // Its text is ours, and its values are bound.
     sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(statement.values.unwrap_or(sea_orm::Values(Vec::new()))))
-}
-
-fn failed(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }

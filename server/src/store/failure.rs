@@ -11,7 +11,12 @@ pub(super) fn fault(error: DbErr) -> Error {
 
 /// The same of a statement that sea-orm did not send.
 pub(super) fn driver_fault(error: sqlx::Error) -> Error {
-    fault(DbErr::Query(RuntimeErr::SqlxError(error.into())))
+    fault(driver_error(error))
+}
+
+/// As sea-orm would have it.
+pub(super) fn driver_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
 /// The same of a statement that the writer called on a file.

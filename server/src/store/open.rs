@@ -37,7 +37,7 @@ use crate::{
 /// How long a request waits for a free connection, and for another process's write lock, before it is answered 503.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that was not used for so long is asked whether it is still there.
-const IDLE: Duration = Duration::from_secs(5);
+pub(super) const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 /// One of them is the group reader's.

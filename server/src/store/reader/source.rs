@@ -9,11 +9,10 @@ use crate::{
     chat::Chat,
     error::Result,
     store::{
-        chats::{Place, chat_of},
+        chats::{Place, chat_of, place_rows},
         dedicated::Dedicated,
         entity::chat,
         failure::fault,
-        rows::{Column, Rows},
     },
     tenant::TenantId,
 };
@@ -43,11 +42,7 @@ impl Source {
 
 async fn rows_at(connection: &mut Dedicated, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
     let unique: BTreeSet<Place> = places.iter().copied().collect();
-    let rows = Rows::new(vec![
-        ("tenant_id", Column::Uuid(unique.iter().map(|(tenant, _)| tenant.0).collect())),
-        ("id", Column::Uuid(unique.iter().map(|(_, id)| *id).collect())),
-    ]);
-    let select = rows.statement(DbBackend::Postgres, |rows| {
+    let select = place_rows(&unique).statement(DbBackend::Postgres, |rows| {
         format!("SELECT c.* FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id")
     });
     let rows: Vec<chat::Model> = connection.all(select).await.map_err(fault)?;

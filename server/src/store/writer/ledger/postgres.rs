@@ -10,7 +10,7 @@ use super::{Changes, Counters, FirstAnswer, Named, Outcome, Setback, Users};
 use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
-        chats::{Place, status_code, status_of},
+        chats::{Place, place_rows, status_code, status_of},
         dedicated::Dedicated,
         entity::{idempotency_record, message},
         from_micros,
@@ -44,8 +44,8 @@ impl Postgres {
         Self(connection)
     }
 
-    /// A batch that has nothing to read is one statement, which is a transaction by itself; any other begins one when it
-    /// reads.
+    /// A batch that has nothing to read, no new users and no answers is one statement, which is a transaction by itself;
+    /// any other begins one where it first needs it.
     pub(super) async fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
         if !changes.users.is_empty() {
             self.0.begin().await?;
@@ -98,12 +98,8 @@ impl Postgres {
     }
 
     pub(super) async fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
-        let rows = Rows::new(vec![
-            ("tenant_id", Column::Uuid(places.iter().map(|(tenant, _)| tenant.0).collect())),
-            ("id", Column::Uuid(places.iter().map(|(_, id)| *id).collect())),
-        ]);
         // Locked in one order on every node.
-        let select = rows.statement(BACKEND, |rows| {
+        let select = place_rows(places).statement(BACKEND, |rows| {
             format!(
                 "SELECT c.tenant_id, c.id, c.user_id, c.status, c.message_count, c.updated_at, c.last_message_at \
                  FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id \

@@ -100,8 +100,10 @@ impl Dedicated {
     }
 
     async fn call<T>(&mut self, call: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, DbErr> {
-        let mut held = self.take().await.map_err(driver_error)?;
-        let outcome = call(&mut held.connection).await.map_err(driver_error);
+        // Boxed: the driver's futures are large, and inside the writer's would be moved with it for every batch, on
+        // either database.
+        let mut held = Box::pin(self.take()).await.map_err(driver_error)?;
+        let outcome = Box::pin(call(&mut held.connection)).await.map_err(driver_error);
         // A statement of ours that is refused does no harm to its connection.
         if !matches!(&outcome, Err(error) if is_temporary(error)) {
             held.used = Instant::now();

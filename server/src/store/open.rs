@@ -40,6 +40,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const IDLE: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
+/// The writer's cache of a SQLite file, in KiB. Beside what SQLite would take (2,000), a chat among ten million others
+/// is written with five pages read instead of seven.
+const WRITER_CACHE: i64 = 8_192;
+/// An option of SQLite's build: one page cache for all connections, which keeps nothing for readers after many writes.
+const SHARED_CACHE: &str = "ENABLE_MEMORY_MANAGEMENT";
 /// One of them is the group reader's.
 const SQLITE_READERS: u32 = 5;
 /// One of them is the writer's, one the group reader's.
@@ -117,11 +122,8 @@ impl Store {
         let turns = Turns::of(url.backend);
         let (ledger, file) = match url.backend {
             DbBackend::Sqlite => {
-                let path = path_of(&url.url)?;
-                let file = fs::File::options().read(true).write(true).open(&path).map_err(unavailable)?;
-                let file = Arc::new(file);
-                let ledger = File::new(open_file(&path)?, open_file(&path)?, file.clone()).map_err(unavailable)?;
-                (Ledger::Sqlite(Box::new(ledger)), Some(file))
+                let (ledger, file) = open_file_ledger(&url.url)?;
+                (ledger, Some(file))
             }
             _ => {
                 let own = Dedicated::of(write.get_postgres_connection_pool().clone());
@@ -183,6 +185,22 @@ fn path_of(url: &str) -> Result<PathBuf> {
     Ok(SqliteConnectOptions::from_str(url).map_err(driver_fault)?.get_filename().to_owned())
 }
 
+/// The writer's ledger on SQLite, and the file itself.
+fn open_file_ledger(url: &str) -> Result<(Ledger, Arc<fs::File>)> {
+    let path = path_of(url)?;
+    let file = Arc::new(fs::File::options().read(true).write(true).open(&path).map_err(unavailable)?);
+    let (writer, checkpointer) = (open_file(&path)?, open_file(&path)?);
+    writer.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(file_fault)?;
+    if has_shared_cache(&writer).map_err(file_fault)? {
+        tracing::warn!(
+            "this build's SQLite has {SHARED_CACHE}, with which reads are slow after many writes; built in Parlor's own \
+             folder it has not (.cargo/config.toml)"
+        );
+    }
+    let ledger = File::new(writer, checkpointer, file.clone()).map_err(unavailable)?;
+    Ok((Ledger::Sqlite(Box::new(ledger)), file))
+}
+
 /// The writer's own connection to a file that is there and in WAL mode already.
 fn open_file(path: &Path) -> Result<rusqlite::Connection> {
     let open = || {
@@ -196,6 +214,12 @@ fn open_file(path: &Path) -> Result<rusqlite::Connection> {
         Ok(connection)
     };
     open().map_err(file_fault)
+}
+
+fn has_shared_cache(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
+    let mut options = connection.prepare("PRAGMA compile_options")?;
+    let mut names = options.query_map([], |row| row.get::<_, String>(0))?;
+    names.try_fold(false, |found, name| Ok(found || name? == SHARED_CACHE))
 }
 
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for
@@ -253,6 +277,11 @@ mod tests {
         }
         let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
+    }
+
+    #[test]
+    fn each_connection_to_a_file_has_a_cache_of_its_own() {
+        assert!(!has_shared_cache(&rusqlite::Connection::open_in_memory().unwrap()).unwrap());
     }
 
     #[test]

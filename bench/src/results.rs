@@ -55,6 +55,11 @@ impl Key {
         let [database, work, case, subject] = [database, work, case, subject].map(str::to_owned);
         Self { database, work, case, subject }
     }
+
+    /// Whether it is the same work for another subject.
+    fn is_of_same_work(&self, other: &Self) -> bool {
+        (&self.database, &self.work, &self.case) == (&other.database, &other.work, &other.case)
+    }
 }
 
 /// A round of load.
@@ -130,12 +135,15 @@ pub(crate) enum Unit {
 }
 
 impl SuiteResults {
-    /// Adds a round of load.
+    /// Adds a round of load. Those of one work stand together, in whatever order they were measured.
     pub(crate) fn add(&mut self, key: &Key, round: Round) {
-        match self.loads.iter_mut().find(|load| load.key == *key) {
-            Some(load) => load.rounds.push(round),
-            None => self.loads.push(Load { key: key.clone(), rounds: vec![round] }),
+        if let Some(load) = self.loads.iter_mut().find(|load| load.key == *key) {
+            load.rounds.push(round);
+            return;
         }
+        let last = self.loads.iter().rposition(|load| load.key.is_of_same_work(key));
+        let place = last.map_or(self.loads.len(), |last| last + 1);
+        self.loads.insert(place, Load { key: key.clone(), rounds: vec![round] });
     }
 
     /// Adds a value of a figure.
@@ -212,7 +220,11 @@ mod tests {
         suite.add(&key, Round { rate: 2.5, ..round });
         let other = Key::new("SQLite", "create_chat", "1 connection", "axum + sqlx");
         suite.add(&other, Round { rate: 0.5, ..round });
+        suite.add(&Key::new("SQLite", "/healthz", "1 connection", "Parlor"), round);
         suite.add(&other, Round { rate: 2.5, ..round });
+        let third = Key::new("SQLite", "create_chat", "1 connection", "FastAPI");
+        suite.add(&third, round);
+        assert_eq!(suite.loads[2].key, third, "with those of its own work");
         suite.figure("id", "What it is", Unit::Bytes, 7.0);
         suite.figure("id", "What it is", Unit::Bytes, 9.0);
         let results = Results { suites: BTreeMap::from([("compare".to_owned(), suite)]) };

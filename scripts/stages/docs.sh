@@ -66,8 +66,8 @@ cargo build -p parlor-server
 cargo build -p parlor-examples --examples
 target_dir=$(target_dir)
 mkdir "$temp/bin" "$temp/begun"
-# Cargo as in the repository, wherever it is called, and without the optimizer, which takes minutes. It becomes what it
-# runs, so its number is the server's.
+# Cargo as in the repository, with its settings too, wherever it is called, and without the optimizer, which takes
+# minutes. It becomes what it runs, so its number is the server's.
 cat >"$temp/bin/cargo" <<END
 #!/usr/bin/env bash
 echo \$\$ >"$temp/pid"
@@ -77,7 +77,8 @@ for argument; do
     shift
     [[ \$argument == --release ]] || set -- "\$@" "\$argument"
 done
-exec "$(command -v cargo)" "\$command" --quiet --manifest-path "$PWD/Cargo.toml" "\$@"
+exec "$(command -v cargo)" "\$command" --quiet --config "$PWD/.cargo/config.toml" \
+    --manifest-path "$PWD/Cargo.toml" "\$@"
 END
 chmod +x "$temp/bin/cargo"
 real_cargo=$(command -v cargo)

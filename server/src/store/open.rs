@@ -190,6 +190,7 @@ fn open_file_ledger(url: &str) -> Result<(Ledger, Arc<fs::File>)> {
     let path = path_of(url)?;
     let file = Arc::new(fs::File::options().read(true).write(true).open(&path).map_err(unavailable)?);
     let (writer, checkpointer) = (open_file(&path)?, open_file(&path)?);
+    // Below zero it is KiB, not pages.
     writer.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(file_fault)?;
     if has_shared_cache(&writer).map_err(file_fault)? {
         tracing::warn!(
@@ -217,9 +218,7 @@ fn open_file(path: &Path) -> Result<rusqlite::Connection> {
 }
 
 fn has_shared_cache(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
-    let mut options = connection.prepare("PRAGMA compile_options")?;
-    let mut names = options.query_map([], |row| row.get::<_, String>(0))?;
-    names.try_fold(false, |found, name| Ok(found || name? == SHARED_CACHE))
+    connection.query_row("SELECT sqlite_compileoption_used(?1)", [SHARED_CACHE], |row| row.get(0))
 }
 
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for

@@ -49,7 +49,7 @@ const ADD_USER: &str = "INSERT INTO users (tenant_id, id, created_at) VALUES (?1
 const ADD_CHAT: &str = "\
     INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const ADD_LABEL: &str = "INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+const ADD_LABEL: &str = "INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2)";
 const ADD_MESSAGE: &str = "\
     INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
     client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";

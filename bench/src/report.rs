@@ -121,7 +121,7 @@ fn loads_table(suite: Suite, loads: &[&Load]) -> String {
     let rows = loads.iter().map(|load| {
         let key = &load.key;
         // In each group the one of interest comes first.
-        let own = loads.iter().find(|other| other.key.work == key.work && other.key.case == key.case);
+        let own = loads.iter().find(|other| other.key.is_of_same_work(key));
         let rate = |round: &Round| round.rate;
         let times = own.filter(|own| own.key.subject != key.subject && key.subject != Subject::Echo.name());
         vec![

@@ -57,7 +57,7 @@ impl Key {
     }
 
     /// Whether it is the same work for another subject.
-    fn is_of_same_work(&self, other: &Self) -> bool {
+    pub(crate) fn is_of_same_work(&self, other: &Self) -> bool {
         (&self.database, &self.work, &self.case) == (&other.database, &other.work, &other.case)
     }
 }
@@ -203,28 +203,41 @@ pub(crate) fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const ROUND: Round = Round {
+        answers: 3,
+        rate: 1.5,
+        p50_us: 2.0,
+        p99_us: 3.0,
+        server_cpu_us: 4.0,
+        load_cpu_us: 5.0,
+        resident_bytes: 6,
+    };
+
+    #[test]
+    fn loads_of_one_work_stand_together_whenever_they_were_measured() {
+        let key = |work, subject| Key::new("SQLite", work, "1 connection", subject);
+        let mut suite = SuiteResults::default();
+        for (work, subject) in [
+            ("create_chat", "Parlor"),
+            ("create_chat", "axum + sqlx"),
+            ("/healthz", "Parlor"),
+            ("create_chat", "FastAPI"),
+        ] {
+            suite.add(&key(work, subject), ROUND);
+        }
+        assert_eq!(suite.loads[2].key, key("create_chat", "FastAPI"), "with those of its own work");
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        let round = Round {
-            answers: 3,
-            rate: 1.5,
-            p50_us: 2.0,
-            p99_us: 3.0,
-            server_cpu_us: 4.0,
-            load_cpu_us: 5.0,
-            resident_bytes: 6,
-        };
+        let round = ROUND;
         let key = Key::new("SQLite", "create_chat", "1 connection", "Parlor");
         let mut suite = SuiteResults::default();
         suite.add(&key, round);
         suite.add(&key, Round { rate: 2.5, ..round });
         let other = Key::new("SQLite", "create_chat", "1 connection", "axum + sqlx");
         suite.add(&other, Round { rate: 0.5, ..round });
-        suite.add(&Key::new("SQLite", "/healthz", "1 connection", "Parlor"), round);
         suite.add(&other, Round { rate: 2.5, ..round });
-        let third = Key::new("SQLite", "create_chat", "1 connection", "FastAPI");
-        suite.add(&third, round);
-        assert_eq!(suite.loads[2].key, third, "with those of its own work");
         suite.figure("id", "What it is", Unit::Bytes, 7.0);
         suite.figure("id", "What it is", Unit::Bytes, 9.0);
         let results = Results { suites: BTreeMap::from([("compare".to_owned(), suite)]) };

@@ -15,7 +15,7 @@ use crate::{
     http::{listen, stack},
     metrics::Metrics,
     realtime::{Answers, Broadcast, Hub, Parts, Realtime},
-    store::Store,
+    store::{Opener, Store},
     tenant::{Authenticator, Bootstrap, Tenants},
 };
 
@@ -68,7 +68,11 @@ impl App {
         let (prompts, prompted) = mpsc::unbounded_channel();
         let prompts = assistant.is_there().then_some(prompts);
         let listener = Arc::new(Broadcast::new(hub.clone(), moments.clone(), prompts));
-        let store = Store::open(&database, moments.clone(), limits.writer, metrics.writer.clone(), listener).await?;
+        let (writer, metrics_of_writer) = (limits.writer, metrics.writer.clone());
+        let opener = Opener::Server;
+        let store =
+            Store::open(&database, opener, moments.clone(), limits.database, writer, metrics_of_writer, listener);
+        let store = store.await?;
         let tenants = Tenants::new(store.clone(), moments.clone());
         let bootstrap = tenants.bootstrap(bootstrap_key.as_ref()).await?;
         let chats = Arc::new(Chats::new(store.clone(), moments.clone(), hub.clone()));

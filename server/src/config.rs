@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     assistant::{AssistantLimits, Provider},
     realtime::RealtimeLimits,
-    store::{DatabaseUrl, WriterLimits},
+    store::{DatabaseLimits, DatabaseUrl, WriterLimits},
     tenant::ApiKey,
 };
 
@@ -63,6 +63,8 @@ pub struct Limits {
     pub key_cache_entries: u64,
     /// For how long a ticket can be used.
     pub ticket: Duration,
+    /// The database's bounds.
+    pub database: DatabaseLimits,
     /// The writer's bounds.
     pub writer: WriterLimits,
     /// The assistant's bounds.
@@ -81,7 +83,8 @@ impl Default for Limits {
             key_cache: Duration::from_secs(2),
             key_cache_entries: 10_000,
             ticket: Duration::from_mins(1),
-            writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(10) },
+            database: DatabaseLimits::default(),
+            writer: WriterLimits { queue: 4_096, batch: 256, patience: Duration::from_secs(3) },
             assistant: AssistantLimits::default(),
             realtime: RealtimeLimits::default(),
         }

@@ -65,6 +65,12 @@ pub struct WriterMetrics {
     pub commit: Histogram,
     /// Transactions that failed.
     pub failures: Counter,
+    /// Requests that wait because another session keeps a row locked.
+    pub lock_waits: Gauge,
+    /// SQLite: bytes of the write-ahead log that are in use.
+    pub wal_bytes: Gauge,
+    /// SQLite: bytes of the write-ahead log that a reader kept from being copied into the database.
+    pub wal_retained_bytes: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,6 +106,9 @@ impl Metrics {
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             commit: seconds(),
             failures: Counter::default(),
+            lock_waits: Gauge::default(),
+            wal_bytes: Gauge::default(),
+            wal_retained_bytes: Gauge::default(),
         };
         let requests = Family::default();
         let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
@@ -123,6 +132,23 @@ impl Metrics {
             writer.commit.clone(),
         );
         registry.register("writer_failures", "Transactions that failed", writer.failures.clone());
+        registry.register(
+            "writer_lock_waits",
+            "Requests that wait because another session keeps a row locked",
+            writer.lock_waits.clone(),
+        );
+        registry.register_with_unit(
+            "sqlite_wal",
+            "SQLite's write-ahead log as far as it is in use",
+            Unit::Bytes,
+            writer.wal_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "sqlite_wal_retained",
+            "The part of SQLite's write-ahead log that a reader kept from being copied into the database",
+            Unit::Bytes,
+            writer.wal_retained_bytes.clone(),
+        );
         let realtime = RealtimeMetrics { connections: Gauge::default(), closes: Family::default() };
         registry.register("websocket_connections", "Live connections that are open", realtime.connections.clone());
         registry.register(

@@ -6,7 +6,7 @@ use parlor_server::{
     clock::{Clock, Moments},
     config::Limits,
     metrics::Metrics,
-    store::Store,
+    store::{Opener, Store},
     tenant::{ApiKey, Authenticator, Principal, Tenants},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -125,7 +125,17 @@ async fn of_many_keys_those_that_are_still_valid_are_told() {
     let clock = ManualClock::new();
     let (limits, moments) = (Limits::default(), Moments::new(Arc::new(clock.clone())));
     let url = database.url().parse().unwrap();
-    let store = Store::open(&url, moments.clone(), limits.writer, Metrics::new().writer, Arc::new(())).await.unwrap();
+    let store = Store::open(
+        &url,
+        Opener::Command,
+        moments.clone(),
+        limits.database,
+        limits.writer,
+        Metrics::new().writer,
+        Arc::new(()),
+    )
+    .await
+    .unwrap();
     let authenticator =
         Authenticator::new(store.clone(), Arc::new(clock.clone()), limits.key_cache_entries, limits.key_cache);
     let tenants = Tenants::new(store.clone(), moments);

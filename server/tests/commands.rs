@@ -109,6 +109,23 @@ async fn several_processes_may_start_on_one_empty_database_at_once() {
 }
 
 #[tokio::test]
+async fn a_second_server_on_one_sqlite_file_is_refused_and_the_first_goes_on() {
+    let database = TestDatabase::create().await;
+    if database.is_postgres() {
+        return;
+    }
+    let url = database.url();
+    let process = ServerProcess::start(url);
+    let refusal = failure(url, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refusal.contains("another server (process ") && refusal.contains("--database-url"), "{refusal}");
+    Client::new(process.address).key(KEY).create_chat(&json!({ "user_id": "u" }), 201).await;
+    assert_eq!(success(url, &["tenant", "list"]).lines().count(), 2);
+    process.kill();
+    // The lock ends with its process, however that ends.
+    ServerProcess::start(url).finish();
+}
+
+#[tokio::test]
 async fn mistakes_are_answered_with_a_sentence_that_says_what_to_do() {
     let database = TestDatabase::create().await;
     let url = database.url();

@@ -69,13 +69,13 @@ async fn keys_belong_to_their_tenant() {
 #[tokio::test]
 async fn twins_of_one_batch_and_of_different_nodes_create_one_chat() {
     let database = TestDatabase::create().await;
-    let (one, other) = (TestServer::start(&database).await, TestServer::start(&database).await);
+    let nodes = TestServer::start_nodes(&database).await;
     let lock = WriteLock::take(&database).await;
     let mut twins = JoinSet::new();
     for n in 0..30 {
         // Several keys in different orders, so that nodes could deadlock if they did not agree on one.
         for key in if n % 2 == 0 { ["a", "b", "c"] } else { ["c", "b", "a"] } {
-            let client = if n % 2 == 0 { one.client() } else { other.client() };
+            let client = nodes[n % nodes.len()].client();
             twins.spawn(async move { (key, create(client, key).await.json()["id"].to_string()) });
         }
     }
@@ -83,8 +83,9 @@ async fn twins_of_one_batch_and_of_different_nodes_create_one_chat() {
     let ids: HashSet<(&str, String)> = twins.join_all().await.into_iter().collect();
     assert_eq!(ids.len(), 3, "{ids:?}");
     assert_eq!(database.count(CHATS).await, 3);
-    one.stop().await;
-    other.stop().await;
+    for node in nodes {
+        node.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -182,9 +182,10 @@ async fn a_restart_loses_nothing() {
 #[tokio::test]
 async fn what_another_node_has_stored_comes_before_the_next_message_of_the_own_node() {
     let database = TestDatabase::create().await;
-    let (here, there) = (TestServer::start(&database).await, TestServer::start(&database).await);
+    let nodes = TestServer::start_nodes(&database).await;
+    let (here, there) = (&nodes[0], &nodes[nodes.len() - 1]);
     let chat = here.client().new_chat("ann").await;
-    let mut live = Live::connect(&here, &chat, "ann").await;
+    let mut live = Live::connect(here, &chat, "ann").await;
     live.say("here", "m1").await;
     assert_eq!(live.event("message_received").await["seq"], 1);
     for _ in 0..120 {

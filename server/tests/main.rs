@@ -17,6 +17,7 @@ mod design;
 mod document;
 mod documentation;
 mod idempotency;
+mod limits;
 mod listening;
 mod lists;
 mod live;

@@ -76,12 +76,12 @@ async fn who_sends_into_another_s_chat_becomes_a_user() {
 async fn concurrent_messages_from_two_nodes_are_numbered_without_gaps() {
     const MESSAGES: usize = 120;
     let database = TestDatabase::create().await;
-    let nodes = [TestServer::start(&database).await, TestServer::start(&database).await];
+    let nodes = TestServer::start_nodes(&database).await;
     let client = nodes[0].client();
     let chats = [client.new_chat("u").await, client.new_chat("v").await];
     let mut sending = JoinSet::new();
     for n in 0..MESSAGES {
-        let (client, id) = (nodes[n % 2].client(), chats[n / 2 % 2].clone());
+        let (client, id) = (nodes[n % nodes.len()].client(), chats[n / 2 % 2].clone());
         sending.spawn(async move { client.send_message(&id, &json!({ "content": n.to_string() }), 201).await.json() });
     }
     sending.join_all().await;
@@ -152,12 +152,12 @@ async fn a_message_sent_again_is_the_one_that_is_stored() {
 #[tokio::test]
 async fn twins_of_one_batch_and_of_different_nodes_are_one_message() {
     let database = TestDatabase::create().await;
-    let (one, other) = (TestServer::start(&database).await, TestServer::start(&database).await);
-    let id = one.client().new_chat("u").await;
+    let nodes = TestServer::start_nodes(&database).await;
+    let id = nodes[0].client().new_chat("u").await;
     let lock = WriteLock::take(&database).await;
     let mut twins = JoinSet::new();
     for n in 0..40 {
-        let mut client = if n % 2 == 0 { one.client() } else { other.client() };
+        let mut client = nodes[n % nodes.len()].client();
         let name = ["a", "b"][n / 2 % 2];
         let message = if n % 8 < 4 {
             json!({ "content": name, "client_message_id": name })
@@ -172,8 +172,9 @@ async fn twins_of_one_batch_and_of_different_nodes_are_one_message() {
     let numbers: HashSet<i64> = twins.join_all().await.into_iter().collect();
     assert_eq!(numbers, HashSet::from([1, 2, 3, 4]));
     assert_eq!(database.count("SELECT COUNT(*) AS n FROM messages").await, 4);
-    one.stop().await;
-    other.stop().await;
+    for node in nodes {
+        node.stop().await;
+    }
 }
 
 #[tokio::test]

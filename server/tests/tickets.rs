@@ -119,14 +119,14 @@ async fn an_idempotency_key_is_ignored_and_every_request_makes_another_ticket() 
 #[tokio::test]
 async fn of_many_who_present_one_ticket_to_two_nodes_one_gets_in() {
     let database = TestDatabase::create().await;
-    let nodes = [TestServer::start(&database).await, TestServer::start(&database).await];
+    let nodes = TestServer::start_nodes(&database).await;
     let client = nodes[0].client();
     let chat = client.new_chat("owner").await;
     for _ in 0..5 {
         let ticket = new_ticket(&client, &chat).await;
         let mut tries = JoinSet::new();
         for n in 0..32 {
-            let (tickets, ticket) = (nodes[n % 2].tickets.clone(), ticket.clone());
+            let (tickets, ticket) = (nodes[n % nodes.len()].tickets.clone(), ticket.clone());
             tries.spawn(async move {
                 loop {
                     match tickets.redeem(&ticket).await {

@@ -21,7 +21,7 @@ use parlor_server::{
     clock::{Clock, Moments},
     config::Limits,
     metrics::Metrics,
-    store::Store,
+    store::{Opener, Store},
     tenant::{ApiKey, Authenticator, TenantId, Tenants},
 };
 use serde::de::DeserializeOwned;
@@ -177,7 +177,17 @@ fn check_key() -> Work {
     let (limits, metrics) = (Limits::default(), Metrics::new());
     let store = runtime.block_on(async {
         let url = url(&folder).parse().unwrap();
-        let store = Store::open(&url, moments.clone(), limits.writer, metrics.writer, Arc::new(())).await.unwrap();
+        let store = Store::open(
+            &url,
+            Opener::Server,
+            moments.clone(),
+            limits.database,
+            limits.writer,
+            metrics.writer,
+            Arc::new(()),
+        )
+        .await
+        .unwrap();
         Tenants::new(store.clone(), moments).bootstrap(Some(&ApiKey::chosen(KEY).unwrap())).await.unwrap();
         store
     });

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Limits},
     error::{Error, Result as AppResult},
     metrics::Metrics,
-    store::{DatabaseUrl, Store},
+    store::{DatabaseUrl, Opener, Store},
     tenant::Tenants,
 };
 
@@ -80,8 +80,10 @@ impl Database {
     /// The operators' side of the database, while a server may be running on it.
     async fn tenants(&self) -> AppResult<(Store, Tenants)> {
         let moments = Moments::new(Arc::new(SystemClock));
-        let writer = Limits::default().writer;
-        let store = Store::open(&self.url()?, moments.clone(), writer, Metrics::new().writer, Arc::new(())).await?;
+        let Limits { database, writer, .. } = Limits::default();
+        let metrics = Metrics::new().writer;
+        let opener = Opener::Command;
+        let store = Store::open(&self.url()?, opener, moments.clone(), database, writer, metrics, Arc::new(())).await?;
         Ok((store.clone(), Tenants::new(store, moments)))
     }
 }

@@ -12,12 +12,12 @@ pub(crate) fn healthz() -> impl Endpoint {
     make_sync(|_: Request| named("healthz", ok()))
 }
 
-/// `GET /readyz`: the database answers too; 503 when it does not.
+/// `GET /readyz`: the database answers and takes writes; 503 when it does not.
 pub(crate) fn readyz(store: Store) -> impl Endpoint {
     make(move |_: Request| {
         let store = store.clone();
         async move {
-            let response = match store.ping().await {
+            let response = match store.check_ready().await {
                 Ok(()) => named("readyz", ok()),
                 Err(error) => named("readyz", Problem::from(error)),
             };

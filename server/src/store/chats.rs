@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Duration, Utc};
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, JoinType, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
+    ColumnTrait as _, Condition, EntityTrait as _, JoinType, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, QueryTrait as _, Select,
     sea_query::{Alias, BinOper, Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
 
 use super::{
     TenantScope,
+    connection::Transaction,
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
     from_micros, labels,
@@ -42,7 +43,7 @@ impl TenantScope<'_> {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn get_chat(&self, id: Uuid) -> Result<Option<Chat>> {
-        self.store.reader.get_chat(self.tenant, id).await
+        self.store.chats.get((self.tenant, id)).await
     }
 
     /// Whether `user` has a chat.
@@ -84,11 +85,15 @@ impl TenantScope<'_> {
     /// [`Error::ChatNotFound`], [`Error::Unavailable`], and what `change` fails with.
     pub async fn update_chat(&self, id: Uuid, change: impl FnOnce(&mut Chat) -> Result<()>) -> Result<Chat> {
         let transaction = self.store.write.begin().await?;
-        let mut chat = self.lock_chat(&transaction, id).await?.ok_or(Error::ChatNotFound)?;
-        let before = chat.clone();
-        change(&mut chat)?;
-        if chat == before {
-            return Ok(chat);
+        let Some(before) = self.lock_chat(&transaction, id).await? else {
+            transaction.roll_back().await;
+            return Err(Error::ChatNotFound);
+        };
+        let mut chat = before.clone();
+        let changed = change(&mut chat);
+        if changed.is_err() || chat == before {
+            transaction.roll_back().await;
+            return changed.map(|()| chat);
         }
         chat::Entity::update_many()
             .col_expr(chat::Column::Title, Expr::value(chat.title.as_str()))
@@ -110,7 +115,10 @@ impl TenantScope<'_> {
     /// [`Error::Unavailable`].
     pub async fn delete_chat(&self, id: Uuid) -> Result<bool> {
         let transaction = self.store.write.begin().await?;
-        let Some(chat) = self.lock_chat(&transaction, id).await? else { return Ok(false) };
+        let Some(chat) = self.lock_chat(&transaction, id).await? else {
+            transaction.roll_back().await;
+            return Ok(false);
+        };
         let labels = labels::of(self.tenant, &chat.metadata);
         labels::remove(&transaction, id, labels.into_iter()).await.map_err(fault)?;
         let messages = message::Entity::delete_many().filter(message::Column::ChatId.eq(id));
@@ -139,7 +147,7 @@ impl TenantScope<'_> {
     }
 
     /// The chat, which until the end of the transaction nobody else changes.
-    async fn lock_chat(&self, transaction: &DatabaseTransaction, id: Uuid) -> Result<Option<Chat>> {
+    async fn lock_chat(&self, transaction: &Transaction, id: Uuid) -> Result<Option<Chat>> {
         // Left out on SQLite, where the transaction is the only writer.
         let row = self.chats().filter(chat::Column::Id.eq(id)).lock(LockType::Update);
         row.one(transaction).await.map_err(fault)?.map(chat_of).transpose()

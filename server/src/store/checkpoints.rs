@@ -10,7 +10,6 @@
 
 use std::{
     cell::Cell,
-    fs::File,
     io,
     sync::{
         Arc,
@@ -20,6 +19,9 @@ use std::{
 };
 
 use rusqlite::Connection;
+
+use super::sqlite_file::SqliteFile;
+use crate::metrics::WriterMetrics;
 
 /// Pages, of 4 KiB each, that the log grows by before it is copied. The more there are, the more of them are one page
 /// again and again, which is copied once; the fewer, the sooner a copy is done.
@@ -33,6 +35,10 @@ pub(super) const PAGES_ELSEWHERE: i32 = 4 * PAGES;
 const FEW_PAGES: i32 = 200;
 /// Copies in a row at most.
 const COPIES: usize = 4;
+/// Pages, 160 MiB of them, that a reader may keep in the log before the server warns of it.
+const PAGES_RETAINED: i32 = 4 * PAGES;
+/// Bytes of a page, and of its head in the log.
+const PAGE_BYTES: i64 = 4_096 + 24;
 
 thread_local! {
     /// The log's pages after the last commit of this thread. SQLite tells a function, which has nowhere else to put it.
@@ -46,6 +52,9 @@ pub(super) struct Checkpoints {
     ordered: bool,
     /// Pages of the log at which it is copied next.
     due: i32,
+    metrics: WriterMetrics,
+    /// Whether the server has warned of a reader that keeps the log long, since it was short again.
+    has_warned: bool,
 }
 
 struct Copier {
@@ -55,13 +64,9 @@ struct Copier {
 }
 
 impl Checkpoints {
-    /// Watches the commits of `writer`, and starts a thread that copies by `own`, a connection to the same file, and
-    /// syncs `file`, which is that file.
-    pub(super) fn of(writer: &Connection, own: Connection, file: Arc<File>) -> io::Result<Self> {
-        writer.wal_hook(Some(|_, pages| {
-            LOG_PAGES.set(pages);
-            Ok(())
-        }));
+    /// Starts a thread that copies by `own`, a connection to `file`, and syncs that file. The connection stays open for as
+    /// long as this lives: with the last connection SQLite would remove the log.
+    pub(super) fn start(own: Connection, file: Arc<SqliteFile>, metrics: WriterMetrics) -> io::Result<Self> {
         let (orders, ordered) = sync_channel(1);
         let (finished, done) = sync_channel(1);
         let work = move || {
@@ -75,7 +80,7 @@ impl Checkpoints {
                 }
                 // A fault is SQLite's to find: its own sync, through its own descriptor, is told of it too, and the log
                 // stays as it is.
-                if let Err(error) = file.sync_data() {
+                if let Err(error) = file.sync() {
                     tracing::warn!(%error, "could not sync the database");
                 }
                 // Nobody waits for it any more when the writer has ended.
@@ -83,21 +88,46 @@ impl Checkpoints {
             }
         };
         let thread = thread::Builder::new().name("parlor-checkpoint".to_owned()).spawn(work)?;
-        Ok(Self { thread: Some(Copier { orders, done, thread }), ordered: false, due: PAGES })
+        let thread = Some(Copier { orders, done, thread });
+        Ok(Self { thread, ordered: false, due: PAGES, metrics, has_warned: false })
+    }
+
+    /// Watches the commits of `writer`, on the thread that commits.
+    pub(super) fn watch(writer: &Connection) {
+        writer.wal_hook(Some(|_, pages| {
+            LOG_PAGES.set(pages);
+            Ok(())
+        }));
     }
 
     /// Does what is due. To be called by the writer's thread between two transactions.
     pub(super) fn between_batches(&mut self, writer: &Connection) {
         let Some(copier) = &self.thread else { return };
         let pages = LOG_PAGES.get();
+        self.metrics.wal_bytes.set(i64::from(pages) * PAGE_BYTES);
         if !self.ordered {
             self.ordered = pages >= self.due && copier.orders.try_send(()).is_ok();
         } else if pages >= self.due + PAGES_MEANWHILE && copier.done.recv().is_ok() || copier.done.try_recv().is_ok() {
             self.ordered = false;
-            // What a reader still needs stays, and counts from here on.
-            let Copied { log, pages } = copy(writer);
-            self.due = log - pages + PAGES;
+            self.copy_now(writer);
         }
+    }
+
+    /// Copies the log by `writer`. What a reader still needs stays, and counts from here on.
+    pub(super) fn copy_now(&mut self, writer: &Connection) {
+        let Copied { log, pages } = copy(writer);
+        let retained = log - pages;
+        self.due = retained + PAGES;
+        self.metrics.wal_retained_bytes.set(i64::from(retained) * PAGE_BYTES);
+        let is_long = retained > PAGES_RETAINED;
+        if is_long && !self.has_warned {
+            tracing::warn!(
+                bytes = i64::from(retained) * PAGE_BYTES,
+                "a reader of the SQLite file keeps its write-ahead log from being reused; look for other programs that \
+                 have the file open"
+            );
+        }
+        self.has_warned = is_long;
     }
 }
 

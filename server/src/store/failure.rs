@@ -4,12 +4,105 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use crate::error::{Cause, Error};
 
-/// Tells what is temporary (the database is away, busy or full) from what is wrong with a statement of ours.
-pub(super) fn fault(error: DbErr) -> Error {
-    if is_temporary(&error) { Error::Unavailable(Cause::new(error)) } else { Error::Internal(Cause::new(error)) }
+/// What kind of thing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The database is away, full, read-only or failing, or its connection is.
+    Outside,
+    /// Another session keeps locked what the statement needs.
+    Locked,
+    /// Another transaction was in the way; the same transaction may succeed at once.
+    Conflict,
+    /// The statement was prepared before its table was changed; a new connection can run it.
+    StalePlan,
+    /// SQLite has found that the file is damaged or no database.
+    Malformed,
+    /// The statement is wrong, or broke a constraint.
+    Statement,
 }
 
-/// The same of a statement that sea-orm did not send.
+impl Fault {
+    pub(super) fn of(error: &DbErr) -> Self {
+        let error = match error {
+            DbErr::ConnectionAcquire(_) => return Self::Outside,
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => error,
+            DbErr::Conn(RuntimeErr::Internal(_)) => return Self::Outside,
+            _ => return Self::Statement,
+        };
+        match &**error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Outside,
+            sqlx::Error::Database(error) => {
+                error.code().map_or(Self::Statement, |code| Self::of_code(&code, error.message()))
+            }
+            _ => Self::Statement,
+        }
+    }
+
+    /// A SQLSTATE of PostgreSQL has five characters, a result code of SQLite at most four.
+    fn of_code(code: &str, message: &str) -> Self {
+        if code.len() == 5 {
+            Self::of_sqlstate(code, message)
+        } else {
+            code.parse().map_or(Self::Statement, Self::of_sqlite)
+        }
+    }
+
+    /// PostgreSQL's manual, appendix A.
+    fn of_sqlstate(code: &str, message: &str) -> Self {
+        match code {
+            // lock_not_available
+            "55P03" => Self::Locked,
+            // serialization_failure, deadlock_detected
+            "40001" | "40P01" => Self::Conflict,
+            // feature_not_supported stands for many things; of this one the text is the only sign.
+            "0A000" if message.contains("cached plan") => Self::StalePlan,
+            // read_only_sql_transaction (after a fail-over), idle_in_transaction_session_timeout
+            "25006" | "25P03" => Self::Outside,
+            // Connection, rollback, out of resources, operator intervention (shutdown, cancelled), system error, damage.
+            _ if matches!(&code[..2], "08" | "40" | "53" | "57" | "58" | "XX") => Self::Outside,
+            _ => Self::Statement,
+        }
+    }
+
+    /// The primary result code is the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
+    fn of_sqlite(code: i32) -> Self {
+        match code & 0xff {
+            // BUSY, LOCKED
+            5 | 6 => Self::Locked,
+            // CORRUPT, NOTADB
+            11 | 26 => Self::Malformed,
+            // PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+            3 | 7 | 8 | 9 | 10 | 13 | 14 | 15 => Self::Outside,
+            _ => Self::Statement,
+        }
+    }
+
+    /// The same of a statement that the writer ran on a file.
+    pub(super) fn of_file(error: &rusqlite::Error) -> Self {
+        error.sqlite_error().map_or(Self::Statement, |error| Self::of_sqlite(error.extended_code))
+    }
+
+    fn into_error(self, cause: Cause) -> Error {
+        match self {
+            Self::Statement => Error::Internal(cause),
+            _ => Error::Unavailable(cause),
+        }
+    }
+}
+
+/// Tells what is temporary or outside from what is wrong with a statement of this crate.
+pub(super) fn fault(error: DbErr) -> Error {
+    Fault::of(&error).into_error(Cause::new(error))
+}
+
+/// As [`fault`], of a statement that sea-orm did not send.
 pub(super) fn driver_fault(error: sqlx::Error) -> Error {
     fault(driver_error(error))
 }
@@ -19,59 +112,14 @@ pub(super) fn driver_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
-/// The same of a statement that the writer called on a file.
+/// As [`fault`], of a statement that the writer ran on a file.
 pub(super) fn file_fault(error: rusqlite::Error) -> Error {
-    let code = error.sqlite_error().map(|error| error.extended_code);
-    if code.is_some_and(is_temporary_in_a_file) {
-        Error::Unavailable(Cause::new(error))
-    } else {
-        Error::Internal(Cause::new(error))
-    }
+    Fault::of_file(&error).into_error(Cause::new(error))
 }
 
 /// Whether another connection holds SQLite's lock.
 pub(super) fn is_busy(error: &DbErr) -> bool {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {
-        return false;
-    };
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == BUSY))
-}
-
-const BUSY: u32 = 5;
-
-/// Whether the fault is outside, and its connection perhaps gone.
-pub(super) fn is_temporary(error: &DbErr) -> bool {
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_temporary_code(&code)),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// PostgreSQL: SQLSTATE classes (appendix A of its manual). SQLite: the primary result code is the low byte of the
-/// extended one (<https://www.sqlite.org/rescode.html>). A SQLSTATE has five characters, a SQLite code at most four.
-fn is_temporary_code(code: &str) -> bool {
-    if code.len() == 5 {
-        // 08 connection, 25006 read-only after a fail-over, 40 rollback (deadlock, serialisation), 53 out of resources,
-        // 55P03 lock not available, 57 operator intervention (shutdown, cancelled), 58 system error.
-        return matches!(&code[..2], "08" | "40" | "53" | "57" | "58") || matches!(code, "25006" | "55P03");
-    }
-    code.parse().is_ok_and(is_temporary_in_a_file)
-}
-
-fn is_temporary_in_a_file(code: i32) -> bool {
-    // BUSY 5, LOCKED 6, NOMEM 7, IOERR 10, FULL 13, CANTOPEN 14.
-    matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14)
+    Fault::of(error) == Fault::Locked
 }
 
 #[cfg(test)]
@@ -79,12 +127,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_is_away_or_busy_is_temporary_and_a_wrong_statement_is_not() {
-        for code in ["08006", "40P01", "53300", "57P01", "5", "517", "13", "1546"] {
-            assert!(is_temporary_code(code), "{code}");
+    fn each_code_has_its_meaning() {
+        let of = |code| Fault::of_code(code, "");
+        for code in ["08006", "25006", "25P03", "53100", "53300", "57014", "57P01", "58030", "XX001", "13", "1546", "8"]
+        {
+            assert_eq!(of(code), Fault::Outside, "{code}");
         }
-        for code in ["23505", "42601", "1", "19", "2067"] {
-            assert!(!is_temporary_code(code), "{code}");
+        for code in ["3", "7", "9", "10", "14", "15", "778", "3850"] {
+            assert_eq!(of(code), Fault::Outside, "{code}");
         }
+        for code in ["55P03", "5", "6", "517"] {
+            assert_eq!(of(code), Fault::Locked, "{code}");
+        }
+        for code in ["40001", "40P01"] {
+            assert_eq!(of(code), Fault::Conflict, "{code}");
+        }
+        for code in ["11", "26", "267"] {
+            assert_eq!(of(code), Fault::Malformed, "{code}");
+        }
+        for code in ["23505", "42601", "0A000", "1", "19", "2067"] {
+            assert_eq!(of(code), Fault::Statement, "{code}");
+        }
+        let stale = Fault::of_code("0A000", "cached plan must not change result type");
+        assert_eq!(stale, Fault::StalePlan);
     }
 }

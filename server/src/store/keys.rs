@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryTrait as _,
-    sea_query::{Expr, Func},
+    sea_query::{Expr, Func, OnConflict},
 };
 use uuid::Uuid;
 
@@ -28,12 +28,15 @@ use crate::{
 pub(super) const VALID: &str = "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > r.now)";
 
 impl Store {
-    pub(crate) async fn create_key(&self, key: &KeyRecord) -> Result<()> {
-        api_key::Entity::insert(key_row(key))
-            .exec_without_returning(&*self.write.turn().await?)
+    /// Stores a key unless there is one with its hash; tells whether it did. Nodes that start at once with one bootstrap
+    /// key all store it.
+    pub(crate) async fn create_key(&self, key: &KeyRecord) -> Result<bool> {
+        let inserted = api_key::Entity::insert(key_row(key))
+            .on_conflict(OnConflict::column(api_key::Column::Hash).do_nothing().to_owned())
+            .exec_without_returning(&*self.write.permit().await?)
             .await
             .map_err(fault)?;
-        Ok(())
+        Ok(inserted == 1)
     }
 
     pub(crate) async fn list_keys(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>> {
@@ -47,14 +50,18 @@ impl Store {
         rows.into_iter().map(key_record).collect()
     }
 
+    /// The key of this hash. Many that are asked for at once share a query.
     pub(crate) async fn find_key(&self, hash: &SecretHash) -> Result<Option<KeyRecord>> {
+        self.keys.get(*hash).await
+    }
+
+    /// As [`Self::find_key`], by a query of its own, which does not wait with those for keys that may not exist.
+    pub(crate) async fn find_known_key(&self, hash: &SecretHash) -> Result<Option<KeyRecord>> {
         let row = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.as_bytes().to_vec()))
             .one(&self.read)
             .await
             .map_err(fault)?;
-        // The index compares byte by byte, but of hashes: how far it got says nothing about the key. The comparison that
-        // decides takes the same time for every key.
         row.filter(|row| hash.matches(&row.hash)).map(key_record).transpose()
     }
 
@@ -63,7 +70,7 @@ impl Store {
         let count = keys.len();
         let rows =
             Rows::new(vec![("id", Column::Uuid(keys.to_vec())), ("now", Column::BigInt(vec![to_micros(now); count]))]);
-        let live = rows.statement(self.read.get_database_backend(), |rows| {
+        let live = rows.statement(self.read.backend(), |rows| {
             format!("SELECT k.id FROM {rows} JOIN api_keys k ON k.id = r.id WHERE {VALID}")
         });
         let live = self.read.query_all_raw(live).await.map_err(fault)?;
@@ -76,7 +83,7 @@ impl Store {
         let outcome = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, first.into())
             .filter(api_key::Column::Id.eq(id))
-            .exec(&*self.write.turn().await?)
+            .exec(&*self.write.permit().await?)
             .await
             .map_err(fault)?;
         Ok(outcome.rows_affected == 1)
@@ -96,7 +103,7 @@ pub(super) fn key_row(key: &KeyRecord) -> api_key::ActiveModel {
     }
 }
 
-fn key_record(row: api_key::Model) -> Result<KeyRecord> {
+pub(super) fn key_record(row: api_key::Model) -> Result<KeyRecord> {
     Ok(KeyRecord {
         id: row.id,
         tenant_id: TenantId(row.tenant_id),

@@ -4,13 +4,11 @@
 //! so every label has the same size, and the tenant is part of it: a label cannot be asked for without one. By the
 //! primary key, label and chat, the chats of a label are found in their order.
 
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait as _, Condition, DbErr, EntityTrait as _, QueryFilter as _};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::entity::chat_label;
+use super::{connection::Transaction, entity::chat_label};
 use crate::{
     chat::{Chat, Label, Metadata},
     tenant::TenantId,
@@ -36,7 +34,7 @@ pub(super) fn of(tenant: TenantId, metadata: &Metadata) -> Vec<Uuid> {
 }
 
 /// Gives a chat that had the labels of `before` those of its metadata now.
-pub(super) async fn replace(transaction: &DatabaseTransaction, before: &Metadata, chat: &Chat) -> Result<(), DbErr> {
+pub(super) async fn replace(transaction: &Transaction, before: &Metadata, chat: &Chat) -> Result<(), DbErr> {
     let (old, new) = (of(chat.tenant_id, before), of(chat.tenant_id, &chat.metadata));
     remove(transaction, chat.id, old.iter().filter(|label| !new.contains(label)).copied()).await?;
     let added = new
@@ -49,7 +47,7 @@ pub(super) async fn replace(transaction: &DatabaseTransaction, before: &Metadata
 
 /// Takes `labels` off a chat.
 pub(super) async fn remove(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     chat_id: Uuid,
     labels: impl Iterator<Item = Uuid>,
 ) -> Result<(), DbErr> {

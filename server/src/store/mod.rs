@@ -5,59 +5,65 @@
 //!
 //! Rows on the hot path are written by one `writer` that commits many requests in one transaction, on a SQLite file by a
 //! thread and a connection of its own; single chats are read by one `reader` task that asks for many in one query. On
-//! PostgreSQL each of the two has a `dedicated` connection. Everything else goes through sea-orm a statement at a time,
-//! and on a file takes `turns` with the writer.
+//! PostgreSQL each of the two keeps a connection. Everything else goes through sea-orm a statement at a time, on
+//! connections whose waits all have a bound (`connection`); on a file, writes pass a `write_gate` that they share with the
+//! writer. `readiness` tells whether a write would succeed.
 //!
 //! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
 
 mod chats;
 mod checkpoints;
-mod dedicated;
+mod connection;
 mod entity;
 mod expiry;
 mod failure;
 mod keys;
 mod labels;
+mod limits;
 mod messages;
 mod migration;
 mod open;
 #[cfg(test)]
 mod plans;
 mod reader;
+mod readiness;
 mod rows;
+mod sqlite_file;
 mod tenants;
 mod tickets;
-mod turns;
 mod users;
+mod write_gate;
 mod writer;
 
-use std::{fmt, fs::File, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
+use sea_orm::DbBackend;
 
-pub use open::DatabaseUrl;
+pub use limits::DatabaseLimits;
+pub use open::{DatabaseUrl, Opener};
 pub use writer::WriterLimits;
 
 use crate::{
     error::{Cause, Error, Result},
     tenant::TenantId,
 };
-use failure::fault;
 
 /// The open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     /// For statements that only read.
-    read: DatabaseConnection,
+    read: connection::Database,
     /// For statements that write.
-    write: turns::Write,
-    reader: reader::Reader,
+    write: write_gate::GatedDatabase,
+    chats: reader::GroupReader<reader::ChatSource>,
+    keys: reader::GroupReader<reader::KeySource>,
     writer: writer::Writer,
-    /// SQLite's file, as checkpoints sync it. Closed after all connections, hence last and here: with any of its
-    /// descriptors a process gives up all its POSIX locks on a file, those that its connections hold by others too.
-    _file: Option<Arc<File>>,
+    readiness: readiness::Readiness,
+    /// Closed after all connections, hence here.
+    _file: Option<Arc<sqlite_file::SqliteFile>>,
+    _lock: Option<Arc<sqlite_file::ServerLock>>,
 }
 
 impl Store {
@@ -67,34 +73,30 @@ impl Store {
     }
 
     fn is_sqlite(&self) -> bool {
-        self.read.get_database_backend() == DbBackend::Sqlite
+        self.read.backend() == DbBackend::Sqlite
     }
 
-    /// Whether the database answers.
+    /// Whether requests can be served: the database answers, and takes writes. Many may ask at once.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it does not.
-    pub async fn ping(&self) -> Result<()> {
-        // A statement, not a check-out: a pooled connection may have died since it was last used.
-        self.read.execute_unprepared("SELECT 1").await.map_err(fault)?;
-        if self.writer.is_running() { Ok(()) } else { Err(Error::Unavailable(Cause::new("the writer has stopped"))) }
+    /// [`Error::Unavailable`] when they cannot, within [`DatabaseLimits::readiness`].
+    pub async fn check_ready(&self) -> Result<()> {
+        self.readiness.check().await
     }
 
     /// Writes what is queued, then closes the connections. Requests that come later are answered `Unavailable`.
     pub async fn close(&self) {
         self.writer.close().await;
-        self.reader.close().await;
-        for closed in [self.read.clone().close().await, self.write.close().await] {
-            if let Err(error) = closed {
-                tracing::warn!(%error, "could not close the database");
-            }
-        }
+        self.chats.close().await;
+        self.keys.close().await;
+        self.read.close().await;
+        self.write.close().await;
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("backend", &self.read.get_database_backend()).finish_non_exhaustive()
+        f.debug_struct("Store").field("backend", &self.read.backend()).finish_non_exhaustive()
     }
 }
 
@@ -113,5 +115,5 @@ fn to_micros(moment: DateTime<Utc>) -> i64 {
 /// A stored moment.
 fn from_micros(micros: i64) -> Result<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| Error::Internal(Cause::new(format!("{micros} microseconds are no moment"))))
+        .ok_or_else(|| Error::Internal(Cause::new(format!("{micros} microseconds after 1970 are out of range"))))
 }

@@ -1,30 +1,30 @@
 //! Opening a database: connections, settings, migrations.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
-use rusqlite::OpenFlags;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{
+    ConnectOptions as _, PgPool, SqlitePool,
+    pool::PoolOptions,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::time::Instant;
 
 use super::{
-    Store, WriterLimits,
-    checkpoints::PAGES_ELSEWHERE,
-    dedicated::Dedicated,
-    failure::{driver_fault, fault, file_fault, is_busy},
+    DatabaseLimits, Store, WriterLimits,
+    checkpoints::{Checkpoints, PAGES_ELSEWHERE},
+    connection::{Database, Health, PinnedConnection, Pool},
+    failure::{driver_error, driver_fault, fault, file_fault, is_busy},
     migration::Migrator,
-    reader::Reader,
-    turns::{Turns, Write},
+    reader::{self, GroupReader},
+    readiness::Readiness,
+    sqlite_file::{ServerLock, SqliteFile},
+    write_gate::{GatedDatabase, WriteGate},
     writer::{File, Ledger, Postgres, Writer},
 };
 use crate::{
@@ -34,23 +34,25 @@ use crate::{
     metrics::WriterMetrics,
 };
 
-/// How long a request waits for a free connection, and for another process's write lock, before it is answered 503.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// A connection that was not used for so long is asked whether it is still there.
-pub(super) const IDLE: Duration = Duration::from_secs(5);
+/// How long opening waits for the database, and for a SQLite file that another process is just creating.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
-const AGAIN: Duration = Duration::from_millis(20);
-/// The writer's cache of a SQLite file, in KiB. Beside what SQLite would take (2,000), a chat among ten million others
-/// is written with five pages read instead of seven.
-const WRITER_CACHE: i64 = 8_192;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How long the migration waits for another node's.
+const MIGRATION_LOCK_TIMEOUT: &str = "60s";
 /// An option of SQLite's build: one page cache for all connections, which keeps nothing for readers after many writes.
 const SHARED_CACHE: &str = "ENABLE_MEMORY_MANAGEMENT";
-/// One of them is the group reader's.
-const SQLITE_READERS: u32 = 5;
-/// One of them is the writer's, one the group reader's.
-const POSTGRES_CONNECTIONS: u32 = 16;
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;
+
+/// What opens the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opener {
+    /// A server. A SQLite file has one at a time.
+    Server,
+    /// A command, for a moment, beside a server or not.
+    Command,
+}
 
 /// Where the data is: `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
 ///
@@ -96,125 +98,148 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+/// What the store is made of on either database.
+struct Opened {
+    read: Database,
+    write: Database,
+    ledger: Ledger,
+    chats: reader::ChatSource,
+    file: Option<Arc<SqliteFile>>,
+    lock: Option<ServerLock>,
+}
+
 impl Store {
     /// Connects, brings the tables up to date, and starts the writer.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when it cannot be migrated.
+    /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when it cannot be migrated,
+    /// [`Error::Invalid`] when another server serves the SQLite file.
     pub async fn open(
         url: &DatabaseUrl,
+        opener: Opener,
         moments: Moments,
-        limits: WriterLimits,
+        limits: DatabaseLimits,
+        writer_limits: WriterLimits,
         metrics: WriterMetrics,
         listener: Arc<dyn Listener>,
     ) -> Result<Self> {
-        let (read, write) = match url.backend {
-            DbBackend::Sqlite => {
-                let write = connect_to_file(&url.url, 1).await.map_err(fault)?;
-                (connect_to_file(&url.url, SQLITE_READERS).await.map_err(fault)?, write)
-            }
-            _ => {
-                let pool = connect(&url.url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
-                (pool.clone(), pool)
-            }
+        let health = Arc::<Health>::default();
+        let opened = match url.backend {
+            DbBackend::Sqlite => open_sqlite(&url.url, opener, limits, &health, &metrics).await?,
+            _ => open_postgres(&url.url, limits, &health).await?,
         };
-        migrate(&write).await.map_err(fault)?;
-        let turns = Turns::of(url.backend);
-        let (ledger, file) = match url.backend {
-            DbBackend::Sqlite => {
-                let (ledger, file) = open_file_ledger(&url.url)?;
-                (ledger, Some(file))
-            }
-            _ => {
-                let own = Dedicated::of(write.get_postgres_connection_pool().clone());
-                (Ledger::Postgres(Postgres::new(own)), None)
-            }
-        };
-        let write = Write::new(write, turns.clone());
-        let writer = Writer::start(ledger, turns, moments, limits, metrics, listener).map_err(unavailable)?;
-        let reader = Reader::start(&read);
-        Ok(Self { read, write, reader, writer, _file: file })
+        let Opened { read, write, ledger, chats, file, lock } = opened;
+        let gate = WriteGate::new(url.backend);
+        let write = GatedDatabase::new(write, gate.clone());
+        let writer = Writer::start(ledger, gate, moments, writer_limits, metrics, listener).map_err(unavailable)?;
+        let readiness = Readiness::new(read.clone(), writer.clone(), file.clone(), health, limits.readiness);
+        let chats = GroupReader::start(chats, limits.statement);
+        let keys = GroupReader::start(reader::KeySource::new(read.clone()), limits.statement);
+        Ok(Self { read, write, chats, keys, writer, readiness, _file: file, _lock: lock.map(Arc::new) })
     }
 }
 
-/// Connects to a SQLite file that other processes may just be creating: the switch to WAL does not wait for their lock,
-/// whatever the busy timeout, so it is tried again.
-async fn connect_to_file(url: &str, connections: u32) -> std::result::Result<DatabaseConnection, DbErr> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match connect(url, connections).await {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn connect(url: &str, connections: u32) -> std::result::Result<DatabaseConnection, DbErr> {
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(connections)
-        .acquire_timeout(PATIENCE)
-        .connect_timeout(PATIENCE)
-        // Asking every connection before every statement would double the round trips; one that died is noticed by its
-        // first statement, which is answered 503.
-        .test_before_acquire_if_idle_for(IDLE)
-        // Statements would be logged with their values, which are the users' words.
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .set_application_name("parlor")
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                // An acknowledged write survives power loss: the log is synced at every commit.
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(PATIENCE)
-                .pragma("wal_autocheckpoint", PAGES_ELSEWHERE.to_string())
-                // A whole page or batch, so that the connection's thread need not stop in the middle and be woken again.
-                .row_buffer_size(512)
-                .foreign_keys(true)
-        });
-    Database::connect(options).await
-}
-
-fn unavailable(error: io::Error) -> Error {
-    Error::Unavailable(Cause::new(error))
-}
-
-fn path_of(url: &str) -> Result<PathBuf> {
-    Ok(SqliteConnectOptions::from_str(url).map_err(driver_fault)?.get_filename().to_owned())
-}
-
-/// The writer's ledger on SQLite, and the file itself.
-fn open_file_ledger(url: &str) -> Result<(Ledger, Arc<fs::File>)> {
-    let path = path_of(url)?;
-    let file = Arc::new(fs::File::options().read(true).write(true).open(&path).map_err(unavailable)?);
-    let (writer, checkpointer) = (open_file(&path)?, open_file(&path)?);
-    // Below zero it is KiB, not pages.
-    writer.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(file_fault)?;
-    if has_shared_cache(&writer).map_err(file_fault)? {
+async fn open_sqlite(
+    url: &str,
+    opener: Opener,
+    limits: DatabaseLimits,
+    health: &Arc<Health>,
+    metrics: &WriterMetrics,
+) -> Result<Opened> {
+    let options = file_options(url, limits).map_err(driver_fault)?;
+    let database = create_file(options.clone()).await.map_err(fault)?;
+    let file = Arc::new(SqliteFile::open(options.get_filename())?);
+    // Before the tables are changed: the other server may be an older one.
+    let lock = match opener {
+        Opener::Server => Some(file.lock_for_server().await?),
+        Opener::Command => None,
+    };
+    migrate(&database).await.map_err(fault)?;
+    let (connection, checkpointer) = (file.connect(&limits)?, file.connect(&limits)?);
+    if has_shared_cache(&connection).map_err(file_fault)? {
         tracing::warn!(
             "this build's SQLite has {SHARED_CACHE}, with which reads are slow after many writes; built in Parlor's own \
              folder it has not (.cargo/config.toml)"
         );
     }
-    let ledger = File::new(writer, checkpointer, file.clone()).map_err(unavailable)?;
-    Ok((Ledger::Sqlite(Box::new(ledger)), file))
+    file.remember()?;
+    database.close().await.map_err(fault)?;
+    let checkpoints = Checkpoints::start(checkpointer, file.clone(), metrics.clone()).map_err(unavailable)?;
+    let ledger = File::new(file.clone(), limits, health.clone(), connection, checkpoints);
+    // A file that is gone must not be made anew, empty.
+    let options = options.create_if_missing(false);
+    let readers = Pool::new(options.clone(), limits.sqlite_readers, limits, health.clone()).map_err(fault)?;
+    let write = Database::Sqlite(Pool::new(options, 1, limits, health.clone()).map_err(fault)?);
+    Ok(Opened {
+        read: Database::Sqlite(readers.clone()),
+        write,
+        ledger: Ledger::Sqlite(Box::new(ledger)),
+        chats: reader::ChatSource::sqlite(readers, limits.statement),
+        file: Some(file),
+        lock,
+    })
 }
 
-/// The writer's own connection to a file that is there and in WAL mode already.
-fn open_file(path: &Path) -> Result<rusqlite::Connection> {
-    let open = || {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(PATIENCE)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        // The writer sees to checkpoints.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(connection)
-    };
-    open().map_err(file_fault)
+async fn open_postgres(url: &str, limits: DatabaseLimits, health: &Arc<Health>) -> Result<Opened> {
+    let options: PgConnectOptions = url.parse().map_err(driver_fault)?;
+    // Statements would be logged with their values, which are the users' words.
+    let options = options.application_name("parlor").disable_statement_logging();
+    let pool: PgPool = PoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(options.clone())
+        .await
+        .map_err(driver_fault)?;
+    let database = DatabaseConnection::from(pool);
+    migrate(&database).await.map_err(fault)?;
+    database.close().await.map_err(fault)?;
+    let pool = Pool::new(options, limits.postgres_connections, limits, health.clone()).map_err(fault)?;
+    let row_lock = format!("SET lock_timeout = {}", limits.row_lock.as_millis());
+    let writer = PinnedConnection::new(pool.clone(), limits.write, Some(row_lock));
+    let reader = PinnedConnection::new(pool.clone(), limits.statement, None);
+    Ok(Opened {
+        read: Database::Postgres(pool.clone()),
+        write: Database::Postgres(pool),
+        ledger: Ledger::Postgres(Postgres::new(writer)),
+        chats: reader::ChatSource::postgres(reader),
+        file: None,
+        lock: None,
+    })
+}
+
+/// Creates the file if it is missing, and switches it to WAL mode. Other processes may just be doing the same: the switch
+/// does not wait for their lock, whatever the busy timeout, so it is tried again.
+async fn create_file(options: SqliteConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    loop {
+        let connect = PoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+        let pool: sqlx::Result<SqlitePool> = connect.connect_with(options.clone()).await;
+        match pool.map_err(driver_error) {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(BUSY_PAUSE).await,
+            outcome => return outcome.map(DatabaseConnection::from),
+        }
+    }
+}
+
+fn file_options(url: &str, limits: DatabaseLimits) -> sqlx::Result<SqliteConnectOptions> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged write survives power loss: the log is synced at every commit.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(limits.write)
+        .pragma("wal_autocheckpoint", PAGES_ELSEWHERE.to_string())
+        .pragma("journal_size_limit", limits.wal_bytes.to_string())
+        // A whole page or batch, so that the connection's thread need not stop in the middle and be woken again.
+        .row_buffer_size(512)
+        .foreign_keys(true)
+        // Statements would be logged with their values, which are the users' words.
+        .disable_statement_logging();
+    Ok(options)
+}
+
+fn unavailable(error: io::Error) -> Error {
+    Error::Unavailable(Cause::new(error))
 }
 
 fn has_shared_cache(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
@@ -224,18 +249,17 @@ fn has_shared_cache(connection: &rusqlite::Connection) -> rusqlite::Result<bool>
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for
 /// the one before and then finds nothing to do.
 async fn migrate(database: &DatabaseConnection) -> std::result::Result<(), DbErr> {
-    let transaction = database.begin_with_options(write_transaction()).await?;
+    // SQLite would otherwise refuse to turn a reader into a writer when another connection has written in between,
+    // whatever the busy timeout.
+    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+    let transaction = database.begin_with_options(options).await?;
     if database.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
     }
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
-}
-
-/// A transaction that means to write says so at its beginning: SQLite would otherwise refuse to turn a reader into a
-/// writer when another connection has written in between, whatever the busy timeout.
-pub(super) fn write_transaction() -> TransactionOptions {
-    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
 }
 
 #[cfg(test)]
@@ -254,7 +278,7 @@ mod tests {
     async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
-        let database = connect_to_file(&url, 1).await.unwrap();
+        let database = create_file(file_options(&url, DatabaseLimits::default()).unwrap()).await.unwrap();
         let setting = async |name: &str| {
             let pragma = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
             database.query_one_raw(pragma).await.unwrap().unwrap()
@@ -262,20 +286,6 @@ mod tests {
         assert_eq!(setting("journal_mode").await.try_get_by_index::<String>(0).unwrap(), "wal");
         // As SQLite numbers them, 2 is FULL.
         assert_eq!(setting("synchronous").await.try_get_by_index::<i64>(0).unwrap(), 2);
-    }
-
-    #[tokio::test]
-    async fn the_writer_s_own_connection_syncs_each_commit_and_holds_to_foreign_keys() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
-        connect_to_file(&url, 1).await.unwrap().close().await.unwrap();
-        let writer = open_file(&path_of(&url).unwrap()).unwrap();
-        for (name, wanted) in [("synchronous", 2), ("foreign_keys", 1), ("wal_autocheckpoint", 0)] {
-            let found: i64 = writer.pragma_query_value(None, name, |row| row.get(0)).unwrap();
-            assert_eq!(found, wanted, "{name}");
-        }
-        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-        assert_eq!(mode, "wal");
     }
 
     #[test]

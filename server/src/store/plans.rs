@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Store, TenantScope, chats::Chain, messages, reader::CHATS_AT, writer::LOOK_UPS};
+use super::{Opener, Store, TenantScope, chats::Chain, messages, reader::CHATS_AT, writer::LOOK_UPS};
 use crate::{
     chat::{ChatFilter, Label, Order, Start, Status, UserId, Window},
     clock::{Moments, SystemClock},
@@ -34,7 +34,7 @@ fn number(n: u32) -> Uuid {
 
 /// Chats of two tenants, each tenth closed, each with a department and one of a thousand numbers; messages of one chat.
 async fn fill(store: &Store) {
-    let backend = store.read.get_database_backend();
+    let backend = store.read.backend();
     let (rows, id, moment) = match backend {
         DbBackend::Sqlite => (
             format!(
@@ -96,7 +96,7 @@ async fn fill(store: &Store) {
     ] {
         store
             .write
-            .turn()
+            .permit()
             .await
             .unwrap()
             .execute_unprepared(&statement)
@@ -189,10 +189,15 @@ async fn every_query_is_served_by_an_index() {
     let database = TestDatabase::create().await;
     let moments = Moments::new(Arc::new(SystemClock));
     let url = database.url().parse().unwrap();
+    let mut limits = Limits::default();
+    // Filling takes longer than any request may.
+    limits.database.statement = std::time::Duration::from_mins(5);
     let store =
-        Store::open(&url, moments, Limits::default().writer, Metrics::new().writer, Arc::new(())).await.unwrap();
+        Store::open(&url, Opener::Server, moments, limits.database, limits.writer, Metrics::new().writer, Arc::new(()))
+            .await
+            .unwrap();
     fill(&store).await;
-    let backend = store.read.get_database_backend();
+    let backend = store.read.backend();
     let scope: TenantScope<'_> = store.tenant(TenantId(number(1)));
     let mut plans = String::new();
     let user = UserId::new("user8".to_owned()).unwrap();

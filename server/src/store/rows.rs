@@ -6,9 +6,16 @@
 
 use std::fmt::{self, Write as _};
 
-use sea_orm::{DbBackend, Statement, Value};
+use sea_orm::{DbBackend, EntityTrait, IdenStatic as _, Iterable as _, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
+
+/// The columns of a table under the alias `alias`, each by its name. Never `*`: a column that a newer node adds would change
+/// what statements return that this one has prepared, and PostgreSQL refuses to run those.
+pub(super) fn columns<E: EntityTrait>(alias: &str) -> String {
+    let names = E::Column::iter().map(|column| format!("{alias}.\"{}\"", column.as_str()));
+    names.collect::<Vec<_>>().join(", ")
+}
 
 /// Rows, given column by column; all columns have the same length.
 pub(super) struct Rows(Vec<(&'static str, Column)>);

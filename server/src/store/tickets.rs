@@ -8,7 +8,7 @@ use super::{
     entity::ticket,
     failure::fault,
     keys::VALID,
-    rows::{Column, Rows},
+    rows::{Column, Rows, columns},
     to_micros,
 };
 use crate::{
@@ -26,7 +26,7 @@ impl Store {
         grant: &TicketGrant,
         expires_at: DateTime<Utc>,
     ) -> Result<bool> {
-        let backend = self.read.get_database_backend();
+        let backend = self.read.backend();
         let rows = Rows::new(vec![
             ("hash", Column::Bytes(vec![hash.as_bytes().to_vec()])),
             ("tenant_id", Column::Uuid(vec![grant.tenant.0])),
@@ -44,7 +44,7 @@ impl Store {
                  FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.chat_id {lock}"
             )
         });
-        Ok(self.write.turn().await?.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
+        Ok(self.write.permit().await?.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
     }
 
     /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`.
@@ -54,16 +54,17 @@ impl Store {
             ("now", Column::BigInt(vec![to_micros(now)])),
         ]);
         // One statement: of two that run at once, the row is deleted by one, and the other finds nothing to delete.
-        let delete = rows.statement(self.read.get_database_backend(), |rows| {
+        let delete = rows.statement(self.read.backend(), |rows| {
             format!(
                 "DELETE FROM tickets WHERE hash IN (\
                      SELECT t.hash FROM {rows} JOIN tickets t ON t.hash = r.hash JOIN api_keys k ON k.id = t.key_id \
                      WHERE t.expires_at > r.now AND {VALID}\
-                 ) RETURNING *"
+                 ) RETURNING {}",
+                columns::<ticket::Entity>("tickets")
             )
         });
         let ticket =
-            ticket::Entity::find().from_raw_sql(delete).one(&*self.write.turn().await?).await.map_err(fault)?;
+            ticket::Entity::find().from_raw_sql(delete).one(&*self.write.permit().await?).await.map_err(fault)?;
         Ok(ticket.map(|ticket| TicketGrant {
             tenant: TenantId(ticket.tenant_id),
             key: ticket.key_id,

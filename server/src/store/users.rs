@@ -31,7 +31,7 @@ impl TenantScope<'_> {
             created_at: Set(to_micros(now)),
         };
         let insert = user::Entity::insert(row).on_conflict(OnConflict::new().do_nothing().to_owned());
-        let inserted = insert.exec_without_returning(&*self.store.write.turn().await?).await.map_err(fault)?;
+        let inserted = insert.exec_without_returning(&*self.store.write.permit().await?).await.map_err(fault)?;
         Ok(inserted == 1)
     }
 }

@@ -29,13 +29,19 @@ pub struct Authenticator {
     store: Store,
     clock: Arc<dyn Clock>,
     known: Cache<SecretHash, Option<Arc<KeyRecord>>>,
+    /// Keys that existed lately. Looked up again, they do not wait with those of callers who try keys out.
+    existing: Cache<SecretHash, ()>,
 }
+
+/// For how long a key counts as one that existed lately.
+const EXISTING_FOR: Duration = Duration::from_mins(10);
 
 impl Authenticator {
     /// Asks `store`, and remembers at most `capacity` answers for `lifetime` each.
     pub fn new(store: Store, clock: Arc<dyn Clock>, capacity: u64, lifetime: Duration) -> Self {
         let known = Cache::builder().max_capacity(capacity).time_to_live(lifetime).build();
-        Self { store, clock, known }
+        let existing = Cache::builder().max_capacity(capacity).time_to_idle(EXISTING_FOR).build();
+        Self { store, clock, known, existing }
     }
 
     /// What `key` stands for; `None` when the key is unknown, revoked or expired.
@@ -66,7 +72,17 @@ impl Authenticator {
 
     /// One query however many requests of a tenant arrive at once.
     async fn look_up(&self, hash: SecretHash) -> Result<Option<Arc<KeyRecord>>> {
-        let query = async { Ok::<_, Error>(self.store.find_key(&hash).await?.map(Arc::new)) };
+        let query = async {
+            let found = if self.existing.contains_key(&hash) {
+                self.store.find_known_key(&hash).await?
+            } else {
+                self.store.find_key(&hash).await?
+            };
+            if found.is_some() {
+                self.existing.insert(hash, ()).await;
+            }
+            Ok::<_, Error>(found.map(Arc::new))
+        };
         self.known.try_get_with(hash, query).await.map_err(Arc::unwrap_or_clone)
     }
 }

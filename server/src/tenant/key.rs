@@ -56,7 +56,7 @@ impl ApiKey {
     /// Takes a key that a caller sent; `None` when no key can look like that.
     pub fn presented(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        if text.len() > Self::MAX_CHARS {
+        if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&text.len()) {
             return None;
         }
         if let Some(rest) = text.strip_prefix(Self::PREFIX) {

@@ -172,8 +172,9 @@ impl Tenants {
             return Ok(Bootstrap::Ready);
         }
         let tenant = self.default_tenant().await?;
-        self.store.create_key(&self.key_record(key, tenant, "bootstrap", None)?).await?;
-        Ok(Bootstrap::Adopted)
+        let added = self.store.create_key(&self.key_record(key, tenant, "bootstrap", None)?).await?;
+        // Another node may have started at the same time.
+        Ok(if added { Bootstrap::Adopted } else { Bootstrap::Ready })
     }
 
     /// Gives an empty database its first tenant and key.

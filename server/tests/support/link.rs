@@ -1,46 +1,80 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-/// A TCP link that a test can cut, to stand between the server and its database.
+/// A TCP link that a test can cut or freeze, to stand between the server and its database.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
-    up: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    /// Connections are closed, and new ones too.
+    Cut,
+    /// Connections stay open and carry nothing; new ones too.
+    Frozen,
 }
 
 impl Link {
     pub(crate) async fn to(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (up, state) = watch::channel(true);
+        let (sender, state) = watch::channel(State::Up);
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut state) = (target.clone(), state.clone());
-                tokio::spawn(async move {
-                    if !*state.borrow_and_update() {
-                        return;
-                    }
-                    let Ok(mut far) = TcpStream::connect(target).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = state.wait_for(|up| !up) => {}
-                    }
-                });
+            while let Ok((near, _)) = listener.accept().await {
+                let (target, state) = (target.clone(), state.clone());
+                tokio::spawn(carry(near, target, state));
             }
         });
-        Self { address, up }
+        Self { address, state: sender }
     }
 
     /// Closes what is open and refuses what comes.
     pub(crate) fn cut(&self) {
-        self.up.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
+    /// Carries nothing any more, and says so to neither side.
+    pub(crate) fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
+    }
+
+    /// Works again for new connections. What was frozen is carried again, what was cut is gone.
     pub(crate) fn mend(&self) {
-        self.up.send_replace(true);
+        self.state.send_replace(State::Up);
+    }
+}
+
+async fn carry(mut near: TcpStream, target: String, mut state: watch::Receiver<State>) {
+    if *state.borrow_and_update() == State::Cut {
+        return;
+    }
+    // A frozen link accepts and is silent.
+    if state.wait_for(|state| *state != State::Frozen).await.is_err() {
+        return;
+    }
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    let (mut up, mut down) = ([0; 16 * 1024], [0; 16 * 1024]);
+    loop {
+        let (read, from, to) = tokio::select! {
+            read = near.read(&mut up) => (read, &up, &mut far),
+            read = far.read(&mut down) => (read, &down, &mut near),
+            changed = state.changed() => {
+                if changed.is_err() || *state.borrow() == State::Cut { return }
+                continue
+            }
+        };
+        let Ok(read @ 1..) = read else { return };
+        // What was read when the link froze is carried when it thaws.
+        let Ok(now) = state.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else { return };
+        if now == State::Cut || to.write_all(&from[..read]).await.is_err() {
+            return;
+        }
     }
 }

@@ -27,6 +27,15 @@ impl TestServer {
         Self::start_with(database.url(), Limits::default(), Arc::new(SystemClock)).await
     }
 
+    /// The nodes that may share a database: two on PostgreSQL, one on SQLite.
+    pub(crate) async fn start_nodes(database: &TestDatabase) -> Vec<Self> {
+        let mut nodes = vec![Self::start(database).await];
+        if database.is_postgres() {
+            nodes.push(Self::start(database).await);
+        }
+        nodes
+    }
+
     pub(crate) async fn start_with(database_url: &str, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         Self::open(database_url, |config| config.limits = limits, clock).await
     }

@@ -8,3 +8,4 @@ pub(super) mod message;
 pub(super) mod tenant;
 pub(super) mod ticket;
 pub(super) mod user;
+pub(super) mod write_probe;

@@ -3,6 +3,7 @@
 mod m0001_create_chat;
 mod m0002_send_message;
 mod m0003_create_ticket;
+mod m0004_write_probe;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_create_chat::Migration),
             Box::new(m0002_send_message::Migration),
             Box::new(m0003_create_ticket::Migration),
+            Box::new(m0004_write_probe::Migration),
         ]
     }
 }

@@ -3,17 +3,20 @@
 //! A row would cost more than it takes to find it: the driver copies each of its values, hands it from thread to thread,
 //! and looks its columns up by name.
 
+use std::time::{Duration, Instant};
+
+use sea_orm::{DbBackend, DbErr, Statement};
 use serde::Deserialize;
-use sqlx::{Sqlite as Driver, SqlitePool, pool::PoolConnection};
 use uuid::fmt::Simple;
 
 use crate::{
     chat::Chat,
-    error::{Cause, Error, Result},
+    error::{Cause, Error, Result as AppResult},
     store::{
         chats::{Place, chat_of},
+        connection::{Call, Lease, Pool, Sqlite},
         entity::chat,
-        failure::driver_fault,
+        failure::fault,
     },
 };
 
@@ -39,21 +42,23 @@ struct Found {
     last_message_at: Option<i64>,
 }
 
-/// The file.
-pub(super) struct Sqlite {
-    pool: SqlitePool,
-    /// Kept from batch to batch: to give it back, the pool would have to ask its thread whether it is well.
-    connection: Option<PoolConnection<Driver>>,
+/// A SQLite file, as chats are asked of it.
+pub(in crate::store) struct SqliteChats {
+    pool: Pool<Sqlite>,
+    limit: Duration,
+    /// Kept from batch to batch.
+    lease: Option<Lease<Sqlite>>,
 }
 
-impl Sqlite {
-    pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool, connection: None }
+impl SqliteChats {
+    /// Each query may take as long as `limit`.
+    pub(super) fn new(pool: Pool<Sqlite>, limit: Duration) -> Self {
+        Self { pool, limit, lease: None }
     }
 
     /// A chat, or its absence, for each of `places`.
-    pub(super) async fn chats_at(&mut self, places: &[Place]) -> Result<Vec<Result<Option<Chat>>>> {
-        let found = self.ask(as_json(places)).await.map_err(driver_fault)?;
+    pub(super) async fn chats_at(&mut self, places: &[Place]) -> AppResult<Vec<AppResult<Option<Chat>>>> {
+        let found = self.ask(as_json(places)).await.map_err(fault)?;
         let found: Vec<Found> = serde_json::from_str(&found).map_err(|error| Error::Internal(Cause::new(error)))?;
         let mut chats: Vec<_> = places.iter().map(|_| Ok(None)).collect();
         for chat in found {
@@ -64,14 +69,23 @@ impl Sqlite {
     }
 
     /// A connection that failed, or was left in the middle, is not asked again.
-    async fn ask(&mut self, places: String) -> sqlx::Result<String> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
+    async fn ask(&mut self, places: String) -> Result<String, DbErr> {
+        let deadline = Instant::now() + self.limit;
+        let mut kept = self.lease.take();
+        if let Some(lease) = &mut kept
+            && !lease.is_well().await
+        {
+            kept = None;
+        }
+        let mut lease = match kept {
+            Some(lease) => lease,
+            None => self.pool.lease(deadline).await?,
         };
-        let found = sqlx::query_scalar(CHATS_AT).bind(places).fetch_one(&mut *connection).await?;
-        self.connection = Some(connection);
-        Ok(found)
+        let select = Statement::from_sql_and_values(DbBackend::Sqlite, CHATS_AT, [places.into()]);
+        let rows = lease.run(Call::Rows(&select), deadline).await?.into_rows();
+        self.lease = Some(lease);
+        let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("an aggregate returned no row".to_owned()))?;
+        row.try_get_by_index(0)
     }
 }
 

@@ -6,11 +6,13 @@
 //! the disk syncs this one.
 //!
 //! In here: `request` is what waits, `batches` takes it and runs the transactions, `create_chats` and `send_messages` and
-//! `claims` decide what they write, `ledger` writes it, and `outcomes` answers.
+//! `claims` decide what they write, `ledger` writes it, and `outcomes` answers. `deferred` is what cannot be written now,
+//! because another session keeps a row locked.
 
 mod batches;
 mod claims;
 mod create_chats;
+mod deferred;
 mod ledger;
 mod outcomes;
 mod request;
@@ -32,10 +34,11 @@ pub(super) use self::ledger::LOOK_UPS;
 pub(super) use self::ledger::{File, Ledger, Postgres};
 use self::{
     batches::Batches,
+    deferred::Deferred,
     request::{Draft, Job, Request},
     users::KnownUsers,
 };
-use super::turns::Turns;
+use super::write_gate::WriteGate;
 use crate::{
     chat::{Chat, Created, Idempotency, Listener, Message, NewMessage},
     clock::Moments,
@@ -44,6 +47,9 @@ use crate::{
     tenant::TenantId,
 };
 
+/// Why a request that was queued got no answer.
+const STOPPED: &str = "the writer stopped before it answered";
+
 /// Bounds of the writer.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterLimits {
@@ -51,7 +57,7 @@ pub struct WriterLimits {
     pub queue: usize,
     /// Requests at most in one transaction.
     pub batch: usize,
-    /// How long one transaction, and one request's wait for it, may take.
+    /// How long one transaction, and one request's wait for it, may take. The contract allows 5 s for the whole request.
     pub patience: Duration,
 }
 
@@ -70,7 +76,7 @@ impl Writer {
     /// does there waits for the disk.
     pub(super) fn start(
         ledger: Ledger,
-        turns: Turns,
+        gate: WriteGate,
         moments: Moments,
         limits: WriterLimits,
         metrics: WriterMetrics,
@@ -83,7 +89,9 @@ impl Writer {
         let (written, outcomes) = mpsc::unbounded_channel();
         task.spawn(outcomes::answer(outcomes, listener));
         let known_users = KnownUsers::default();
-        let batches = Batches { ledger, turns, known_users, moments, limits, metrics: metrics.clone(), written };
+        let deferred = Deferred::new(limits.patience, metrics.lock_waits.clone());
+        let metrics_too = metrics.clone();
+        let batches = Batches { ledger, gate, known_users, deferred, moments, limits, metrics: metrics_too, written };
         let batches = batches.run(jobs, closing.clone());
         if is_file {
             let (runtime, token) = (Handle::current(), task.token());
@@ -99,9 +107,20 @@ impl Writer {
         Ok(Self { queue, closing, task, metrics, patience: limits.patience })
     }
 
-    /// Whether requests are still taken.
-    pub(super) fn is_running(&self) -> bool {
-        !self.queue.is_closed()
+    /// How many transactions have failed so far.
+    pub(super) fn failures(&self) -> u64 {
+        self.metrics.failures.get()
+    }
+
+    /// Commits something; returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when nothing can be written.
+    pub(super) async fn probe(&self) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.metrics.queued.inc();
+        self.queue.try_send(Job::Probe(answer)).map_err(|error| self.refused(&error))?;
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable(Cause::new(STOPPED))))
     }
 
     /// Commits what is queued and stops. Later requests are answered [`Error::Unavailable`].
@@ -144,7 +163,7 @@ impl Writer {
             queued?;
             match timeout(patience, answered).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(Error::Unavailable(Cause::new("the writer stopped before it answered"))),
+                Ok(Err(_)) => Err(Error::Unavailable(Cause::new(STOPPED))),
                 Err(_) => Err(Error::Unavailable(Cause::new("the writer did not answer in time"))),
             }
         }
@@ -153,14 +172,16 @@ impl Writer {
     fn enqueue(&self, job: Job) -> Result<()> {
         // Before the send: the writer may take the job, and count it down, at once.
         self.metrics.queued.inc();
-        self.queue.try_send(job).map_err(|error| {
-            self.metrics.queued.dec();
-            Error::Unavailable(Cause::new(match error {
-                mpsc::error::TrySendError::Full(_) => "too many requests wait for the writer",
-                mpsc::error::TrySendError::Closed(_) => "the writer has stopped",
-            }))
-        })?;
+        self.queue.try_send(job).map_err(|error| self.refused(&error))?;
         self.metrics.requests.inc();
         Ok(())
+    }
+
+    fn refused(&self, error: &mpsc::error::TrySendError<Job>) -> Error {
+        self.metrics.queued.dec();
+        Error::Unavailable(Cause::new(match error {
+            mpsc::error::TrySendError::Full(_) => "too many requests wait for the writer",
+            mpsc::error::TrySendError::Closed(_) => "the writer has stopped",
+        }))
     }
 }

@@ -44,4 +44,6 @@ fn answer_batch(batch: Batch, outcome: Result<Outcomes>, listener: &dyn Listener
         request.answer(outcome);
     }
     batch.creates.into_iter().zip(creates).for_each(|(request, outcome)| request.answer(outcome));
+    // A probe may have been given up.
+    batch.probes.into_iter().for_each(|probe| _ = probe.send(Ok(())));
 }

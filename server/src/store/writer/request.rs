@@ -1,15 +1,19 @@
 //! What waits in the writer's queue.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+};
 
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use super::claims::{Claim, Claims, Verdict};
 use crate::{
     chat::{Chat, Created, Idempotency, Message, NewMessage},
     error::{Cause, Error, Result},
+    store::chats::Place,
     tenant::TenantId,
 };
 
@@ -18,6 +22,8 @@ pub(super) struct Request<I, O> {
     pub(super) tenant: TenantId,
     pub(super) input: I,
     pub(super) idempotency: Option<Idempotency>,
+    /// Since when it waits for a row that another session keeps locked.
+    pub(super) locked_since: Option<Instant>,
     answer: oneshot::Sender<Result<Created<O>>>,
 }
 
@@ -34,6 +40,8 @@ pub(super) type SendMessage = Request<Draft, Message>;
 pub(super) enum Job {
     CreateChat(CreateChat),
     SendMessage(SendMessage),
+    /// Nothing but a proof that a write succeeds.
+    Probe(oneshot::Sender<Result<()>>),
 }
 
 /// What one transaction writes.
@@ -41,6 +49,7 @@ pub(super) enum Job {
 pub(super) struct Batch {
     pub(super) creates: Vec<CreateChat>,
     pub(super) sends: Vec<SendMessage>,
+    pub(super) probes: Vec<oneshot::Sender<Result<()>>>,
 }
 
 impl<I, O> Request<I, O> {
@@ -50,7 +59,7 @@ impl<I, O> Request<I, O> {
         idempotency: Option<Idempotency>,
     ) -> (Self, oneshot::Receiver<Result<Created<O>>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { tenant, input, idempotency, answer }, answered)
+        (Self { tenant, input, idempotency, locked_since: None, answer }, answered)
     }
 
     /// Nobody waits any more when the client went away; what was committed stays.
@@ -74,6 +83,7 @@ impl FromIterator<Job> for Batch {
             match job {
                 Job::CreateChat(request) => batch.creates.push(request),
                 Job::SendMessage(request) => batch.sends.push(request),
+                Job::Probe(answer) => batch.probes.push(answer),
             }
         }
         batch
@@ -81,8 +91,14 @@ impl FromIterator<Job> for Batch {
 }
 
 impl Batch {
+    /// How many requests there are, probes not counted.
     pub(super) fn len(&self) -> usize {
         self.creates.len() + self.sends.len()
+    }
+
+    /// Whether there is nothing to do, not even a probe.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0 && self.probes.is_empty()
     }
 
     /// All idempotency keys, sorted: nodes that claim the same ones do so in one order.
@@ -91,10 +107,29 @@ impl Batch {
         creates.chain(self.sends.iter().filter_map(Request::claim)).collect()
     }
 
+    /// All of it, in the order of each kind.
+    pub(super) fn into_jobs(self) -> impl Iterator<Item = Job> {
+        let creates = self.creates.into_iter().map(Job::CreateChat);
+        let sends = self.sends.into_iter().map(Job::SendMessage);
+        creates.chain(sends).chain(self.probes.into_iter().map(Job::Probe))
+    }
+
     /// A batch for each request.
     pub(super) fn into_singles(self) -> impl Iterator<Item = Self> {
-        let creates = self.creates.into_iter().map(Job::CreateChat);
-        creates.chain(self.sends.into_iter().map(Job::SendMessage)).map(|job| Self::from_iter([job]))
+        self.into_jobs().map(|job| Self::from_iter([job]))
+    }
+
+    /// Two batches with half of the requests each, in their order; the probes are in the second.
+    pub(super) fn into_halves(mut self) -> (Self, Self) {
+        let creates = self.creates.split_off(self.creates.len().div_ceil(2));
+        let sends = self.sends.split_off(self.sends.len() / 2);
+        let probes = mem::take(&mut self.probes);
+        (self, Self { creates, sends, probes })
+    }
+
+    /// The chats that messages are sent to.
+    pub(super) fn places(&self) -> BTreeSet<Place> {
+        self.sends.iter().map(|request| (request.tenant, request.input.chat_id)).collect()
     }
 
     pub(super) fn fail(self, error: &Error) {
@@ -103,6 +138,10 @@ impl Batch {
         }
         for request in self.sends {
             request.answer(Err(error.clone()));
+        }
+        for probe in self.probes {
+            // It may have been given up.
+            _ = probe.send(Err(error.clone()));
         }
     }
 }
@@ -167,4 +206,41 @@ impl<O: DeserializeOwned + Clone> Plans<O> {
 fn replay<O: DeserializeOwned>(answer: &str) -> Result<Created<O>> {
     let resource = serde_json::from_str(answer).map_err(|error| Error::Internal(Cause::new(error)))?;
     Ok(Created { resource, replayed: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Content, Metadata, Origin, Role};
+
+    fn send(content: &str) -> Job {
+        let message = NewMessage {
+            role: Role::User,
+            sender_id: None,
+            content: Content::new(content.to_owned()).unwrap(),
+            media_type: None,
+            media_url: None,
+            metadata: Metadata::empty(),
+            client_message_id: None,
+            origin: Origin::Api,
+        };
+        let draft = Draft { chat_id: Uuid::nil(), message };
+        Job::SendMessage(Request::new(TenantId(Uuid::nil()), draft, None).0)
+    }
+
+    fn contents(batch: &Batch) -> Vec<&str> {
+        batch.sends.iter().map(|request| request.input.message.content.as_str()).collect()
+    }
+
+    #[test]
+    fn halves_keep_the_order_and_lose_nothing() {
+        for count in 0..6 {
+            let names: Vec<String> = (0..count).map(|n| format!("message {n}")).collect();
+            let batch: Batch = names.iter().map(|name| send(name)).chain([Job::Probe(oneshot::channel().0)]).collect();
+            let (first, second) = batch.into_halves();
+            assert_eq!([contents(&first), contents(&second)].concat(), names);
+            assert_eq!((first.probes.len(), second.probes.len()), (0, 1));
+            assert!(count < 2 || !first.is_empty() && second.len() < count);
+        }
+    }
 }

@@ -18,8 +18,11 @@ pub(in crate::store) use self::{postgres::Postgres, sqlite::File};
 use super::claims::Claim;
 use crate::{
     chat::{Chat, Message, Status, UserId},
-    error::Error,
-    store::{chats::Place, failure::fault},
+    error::{Cause, Error},
+    store::{
+        chats::Place,
+        failure::{Fault, fault},
+    },
     tenant::TenantId,
 };
 
@@ -44,6 +47,29 @@ pub(super) struct Changes<'a> {
     /// When the answers expire.
     pub(super) expires_at: DateTime<Utc>,
     pub(super) now: DateTime<Utc>,
+    /// Whether something is to be written even if nothing above is.
+    pub(super) probe: bool,
+}
+
+impl Changes<'_> {
+    /// Whether a probe has to write a row of its own: anything else proves as much.
+    fn needs_probe_row(&self) -> bool {
+        self.probe
+            && self.users.is_empty()
+            && self.chats.is_empty()
+            && self.messages.is_empty()
+            && self.counters.is_empty()
+            && self.answers.is_empty()
+    }
+}
+
+/// How long a transaction waits for rows that another session keeps locked. Of no meaning on SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockWait {
+    /// [`DatabaseLimits::row_lock`](crate::store::DatabaseLimits::row_lock).
+    Usual,
+    /// Hardly at all: what is locked is likely to stay so.
+    Short,
 }
 
 /// Why a transaction was given up.
@@ -51,8 +77,36 @@ pub(super) struct Changes<'a> {
 pub(super) enum Setback {
     /// Another node has just stored one of the batch's idempotency keys. Tried again, its answer will be found.
     KeyTaken,
+    /// Another transaction was in the way. Tried again, the batch may be committed.
+    Conflict(Error),
+    /// Another session keeps a row locked that the batch needs.
+    Locked(Error),
+    /// SQLite has found that the file is damaged.
+    Malformed(Error),
     /// The database failed, or refused a statement.
     Failed(Error),
+}
+
+impl Setback {
+    fn new(fault: Fault, error: Error) -> Self {
+        match fault {
+            Fault::Conflict | Fault::StalePlan => Self::Conflict(error),
+            Fault::Locked => Self::Locked(error),
+            Fault::Malformed => Self::Malformed(error),
+            Fault::Outside | Fault::Statement => Self::Failed(error),
+        }
+    }
+}
+
+impl From<Setback> for Error {
+    fn from(setback: Setback) -> Self {
+        match setback {
+            Setback::KeyTaken => Self::Unavailable(Cause::new("idempotency keys are taken again and again")),
+            Setback::Conflict(error) | Setback::Locked(error) | Setback::Malformed(error) | Setback::Failed(error) => {
+                error
+            }
+        }
+    }
 }
 
 pub(super) type Outcome<T> = Result<T, Setback>;
@@ -97,11 +151,23 @@ macro_rules! on_either {
 }
 
 impl Ledger {
-    pub(super) fn begin(&mut self) -> Outcome<()> {
+    /// Whether other processes write to the database too, and may keep rows locked.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    pub(super) async fn begin(&mut self, wait: LockWait) -> Outcome<()> {
         match self {
             Self::Sqlite(file) => file.begin(),
-            // It begins when it reads or writes.
-            Self::Postgres(_) => Ok(()),
+            Self::Postgres(server) => server.begin(wait).await,
+        }
+    }
+
+    /// Those of the chats that another session keeps locked. Outside of any transaction.
+    pub(super) async fn locked_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<BTreeSet<Place>> {
+        match self {
+            Self::Sqlite(_) => Ok(BTreeSet::new()),
+            Self::Postgres(server) => server.locked_chats(places).await,
         }
     }
 
@@ -113,9 +179,17 @@ impl Ledger {
         on_either!(self, commit(changes))
     }
 
+    /// Takes note of why a transaction failed, and rolls it back if there is one.
+    pub(super) async fn abandon(&mut self, setback: &Setback) {
+        if let (Self::Sqlite(file), Setback::Malformed(_)) = (&*self, setback) {
+            file.found_malformed();
+        }
+        self.roll_back().await;
+    }
+
     /// Rolls the transaction back, if there is one.
-    pub(super) async fn abandon(&mut self) {
-        on_either!(self, abandon());
+    async fn roll_back(&mut self) {
+        on_either!(self, roll_back());
     }
 
     /// Does what is to be done when nobody waits for an answer.
@@ -153,6 +227,6 @@ impl From<Error> for Setback {
 
 impl From<DbErr> for Setback {
     fn from(error: DbErr) -> Self {
-        Self::Failed(fault(error))
+        Self::new(Fault::of(&error), fault(error))
     }
 }

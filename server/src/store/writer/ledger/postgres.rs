@@ -6,16 +6,16 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
 use uuid::Uuid;
 
-use super::{Changes, Counters, FirstAnswer, Named, Outcome, Setback, Users};
+use super::{Changes, Counters, FirstAnswer, LockWait, Named, Outcome, Setback, Users};
 use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
         chats::{Place, place_rows, status_code, status_of},
-        dedicated::Dedicated,
+        connection::PinnedConnection,
         entity::{idempotency_record, message},
         from_micros,
         messages::{message_of, role_code},
-        rows::{Column, Parts, Rows},
+        rows::{Column, Parts, Rows, columns},
         to_micros,
         writer::claims::Claim,
     },
@@ -24,8 +24,15 @@ use crate::{
 
 const BACKEND: DbBackend = DbBackend::Postgres;
 
-/// A server.
-pub(in crate::store) struct Postgres(Dedicated);
+/// How long a transaction waits for a row that is likely to stay locked, in milliseconds.
+const SHORT_LOCK_WAIT: u32 = 10;
+
+/// The PostgreSQL write backend.
+pub(in crate::store) struct Postgres {
+    connection: PinnedConnection,
+    /// Names this process among those that write probes.
+    node: Uuid,
+}
 
 /// A locked chat, as it is selected.
 #[derive(FromQueryResult)]
@@ -39,35 +46,61 @@ struct Locked {
     last_message_at: Option<i64>,
 }
 
+/// The place of a chat that another session has locked.
+#[derive(FromQueryResult)]
+struct Held {
+    tenant_id: Uuid,
+    id: Uuid,
+}
+
 impl Postgres {
-    pub(in crate::store) fn new(connection: Dedicated) -> Self {
-        Self(connection)
+    pub(in crate::store) fn new(connection: PinnedConnection) -> Self {
+        Self { connection, node: Uuid::new_v4() }
+    }
+
+    /// With the usual wait for locks the transaction begins where it first reads or writes.
+    pub(super) async fn begin(&mut self, wait: LockWait) -> Outcome<()> {
+        if wait == LockWait::Short {
+            self.connection.begin().await?;
+            self.connection.command(&format!("SET LOCAL lock_timeout = {SHORT_LOCK_WAIT}")).await?;
+        }
+        Ok(())
     }
 
     /// A batch that has nothing to read, no new users and no answers is one statement, which is a transaction by itself;
     /// any other begins one where it first needs it.
     pub(super) async fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
         if !changes.users.is_empty() {
-            self.0.begin().await?;
+            self.connection.begin().await?;
             // Before the rest, and sorted: two nodes that store the same users must not wait for each other in a circle.
             let users = user_rows(&changes.users).insert_into("users", "ON CONFLICT DO NOTHING", BACKEND);
-            self.0.execute(users).await?;
+            self.connection.execute(users).await?;
         }
         if let Some(write) = written(changes) {
             if !changes.answers.is_empty() {
                 // Nobody may see the batch before it is known whether all its keys were free.
-                self.0.begin().await?;
+                self.connection.begin().await?;
             }
-            let kept: i64 = self.0.one(write).await?.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+            let kept: i64 = self.connection.one(write).await?.map_or(Ok(0), |row| row.try_get_by_index(0))?;
             if usize::try_from(kept) != Ok(changes.answers.len()) {
                 return Err(Setback::KeyTaken);
             }
         }
-        Ok(self.0.commit().await?)
+        if changes.needs_probe_row() {
+            // One row for each node: those of different nodes never wait for each other.
+            let probe = Statement::from_sql_and_values(
+                BACKEND,
+                "INSERT INTO write_probes (node, written_at) VALUES ($1, $2) \
+                 ON CONFLICT (node) DO UPDATE SET written_at = excluded.written_at",
+                [self.node.into(), to_micros(changes.now).into()],
+            );
+            self.connection.execute(probe).await?;
+        }
+        Ok(self.connection.commit().await?)
     }
 
-    pub(super) async fn abandon(&mut self) {
-        self.0.roll_back().await;
+    pub(super) async fn roll_back(&mut self) {
+        self.connection.roll_back().await;
     }
 
     pub(super) async fn first_answers(
@@ -80,7 +113,10 @@ impl Postgres {
             ("key", Column::Text(keys.iter().map(|(_, key)| key.as_str().to_owned()).collect())),
         ]);
         let select = rows.statement(BACKEND, |rows| {
-            format!("SELECT i.* FROM {rows} JOIN idempotency_records i ON i.tenant_id = r.tenant_id AND i.key = r.key")
+            let columns = columns::<idempotency_record::Entity>("i");
+            format!(
+                "SELECT {columns} FROM {rows} JOIN idempotency_records i ON i.tenant_id = r.tenant_id AND i.key = r.key"
+            )
         });
         let records: Vec<idempotency_record::Model> = self.read(select).await?;
         let live = records.into_iter().filter(|record| record.expires_at > to_micros(now));
@@ -120,12 +156,29 @@ impl Postgres {
         counters.collect()
     }
 
+    /// One statement by itself, so that the locks it takes end with it.
+    pub(super) async fn locked_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<BTreeSet<Place>> {
+        let select = place_rows(places).statement(BACKEND, |rows| {
+            format!(
+                "WITH free AS (\
+                     SELECT c.tenant_id, c.id FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id \
+                     FOR UPDATE OF c SKIP LOCKED\
+                 ) \
+                 SELECT c.tenant_id, c.id FROM {rows} JOIN chats c ON c.tenant_id = r.tenant_id AND c.id = r.id \
+                 WHERE NOT EXISTS (SELECT 1 FROM free WHERE free.tenant_id = c.tenant_id AND free.id = c.id)"
+            )
+        });
+        let locked: Vec<Held> = self.connection.all(select).await?;
+        Ok(locked.into_iter().map(|row| (TenantId(row.tenant_id), row.id)).collect())
+    }
+
     pub(super) async fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
         let (chats, ids): (Vec<Uuid>, Vec<String>) = names.iter().cloned().unzip();
         let rows = Rows::new(vec![("chat_id", Column::Uuid(chats)), ("client_message_id", Column::Text(ids))]);
         let select = rows.statement(BACKEND, |rows| {
+            let columns = columns::<message::Entity>("m");
             format!(
-                "SELECT m.* FROM {rows} JOIN messages m \
+                "SELECT {columns} FROM {rows} JOIN messages m \
                  ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id"
             )
         });
@@ -135,8 +188,8 @@ impl Postgres {
 
     /// Reads inside the batch's transaction.
     async fn read<M: FromQueryResult>(&mut self, select: Statement) -> Outcome<Vec<M>> {
-        self.0.begin().await?;
-        Ok(self.0.all(select).await?)
+        self.connection.begin().await?;
+        Ok(self.connection.all(select).await?)
     }
 }
 

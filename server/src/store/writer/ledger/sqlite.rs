@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
     sync::Arc,
 };
 
@@ -16,13 +15,17 @@ use uuid::Uuid;
 use super::{Changes, Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
 use crate::{
     chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
+    error::{Cause, Error},
     store::{
+        DatabaseLimits,
         chats::{Place, status_code, status_of},
         checkpoints::Checkpoints,
+        connection::Health,
         entity::message,
-        failure::file_fault,
+        failure::{Fault, file_fault},
         from_micros,
         messages::{message_of, role_code},
+        sqlite_file::SqliteFile,
         to_micros,
         writer::claims::Claim,
     },
@@ -30,6 +33,8 @@ use crate::{
 
 /// Statements that are kept prepared: all of this file.
 const STATEMENTS: usize = 16;
+/// Bytes that a probe writes: more than an ordinary request needs, so that a disk with room for less counts as full.
+const PROBE_BYTES: i64 = 64 * 1024;
 
 const FIRST_ANSWER: &str =
     "SELECT fingerprint, answer FROM idempotency_records WHERE tenant_id = ?1 AND key = ?2 AND expires_at > ?3";
@@ -53,6 +58,9 @@ const ADD_LABEL: &str = "INSERT INTO chat_labels (label, chat_id) VALUES (?1, ?2
 const ADD_MESSAGE: &str = "\
     INSERT INTO messages (chat_id, seq, id, role, sender_id, content, media_type, media_url, metadata, \
     client_message_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const PROBE: &str = "\
+    INSERT INTO write_probes (node, written_at, filler) VALUES (?1, ?2, zeroblob(?3)) \
+    ON CONFLICT (node) DO UPDATE SET written_at = excluded.written_at, filler = excluded.filler";
 const COUNT: &str = "\
     UPDATE chats SET message_count = ?3, last_message_at = ?4, updated_at = ?5 \
     WHERE tenant_id = ?1 AND id = ?2";
@@ -66,33 +74,66 @@ pub(in crate::store) const LOOK_UPS: [(&str, &str); 4] = [
     ("an idempotency key's first answer", FIRST_ANSWER),
 ];
 
-/// A file.
+/// The SQLite write backend.
 pub(in crate::store) struct File {
-    connection: Connection,
+    file: Arc<SqliteFile>,
+    limits: DatabaseLimits,
+    health: Arc<Health>,
+    /// `None` after a failure, until the next transaction opens another: whatever state the failure has left the
+    /// connection in is closed with it.
+    connection: Option<Connection>,
     checkpoints: Checkpoints,
 }
 
 impl File {
-    /// Writes by `connection`, and copies the log by `checkpointer`, both to the same `file`.
+    /// Writes by `connection`, which is a connection to `file`, or by later ones.
     pub(in crate::store) fn new(
+        file: Arc<SqliteFile>,
+        limits: DatabaseLimits,
+        health: Arc<Health>,
         connection: Connection,
-        checkpointer: Connection,
-        file: Arc<fs::File>,
-    ) -> io::Result<Self> {
+        checkpoints: Checkpoints,
+    ) -> Self {
+        let mut backend = Self { file, limits, health, connection: None, checkpoints };
+        backend.take(connection);
+        backend
+    }
+
+    fn take(&mut self, connection: Connection) {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let checkpoints = Checkpoints::of(&connection, checkpointer, file)?;
-        Ok(Self { connection, checkpoints })
+        Checkpoints::watch(&connection);
+        self.connection = Some(connection);
+    }
+
+    fn connection(&self) -> Outcome<&Connection> {
+        let closed = || Setback::Failed(Error::Unavailable(Cause::new("the writer's connection is closed")));
+        self.connection.as_ref().ok_or_else(closed)
     }
 
     pub(super) fn between_batches(&mut self) {
-        self.checkpoints.between_batches(&self.connection);
+        if let Some(connection) = &self.connection {
+            self.checkpoints.between_batches(connection);
+        }
+    }
+
+    pub(super) fn found_malformed(&self) {
+        self.health.found_malformed();
     }
 
     pub(super) fn begin(&mut self) -> Outcome<()> {
-        self.abandon();
-        self.call("BEGIN IMMEDIATE")
+        self.roll_back();
+        if self.connection.is_none() {
+            let connection = self.file.connect(&self.limits)?;
+            self.take(connection);
+        }
+        let begun = self.call("BEGIN IMMEDIATE");
+        if begun.is_err() {
+            self.connection = None;
+        }
+        begun
     }
 
+    /// What is acknowledged after this is on the disk, in the file that a restart will find.
     pub(super) fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
         self.add_users(&changes.users)?;
         self.add_chats(&changes.chats)?;
@@ -100,15 +141,29 @@ impl File {
         self.add_messages(&changes.messages)?;
         self.count(&changes.counters)?;
         self.keep_answers(&changes.answers, changes.now, changes.expires_at)?;
-        self.call("COMMIT")
+        if changes.needs_probe_row() {
+            let mut insert = self.connection()?.prepare_cached(PROBE)?;
+            insert.execute(params![blob(&Uuid::nil()), to_micros(changes.now), PROBE_BYTES])?;
+        }
+        let committed = self.call("COMMIT");
+        if committed.is_err() {
+            // SQLite may have ended the transaction or not.
+            self.connection = None;
+            return committed;
+        }
+        if let Err(error) = self.file.check_identity() {
+            // Where only the log is gone, this saves what it has into the file, by descriptors that are still open.
+            if let Some(connection) = &self.connection {
+                self.checkpoints.copy_now(connection);
+            }
+            return Err(error.into());
+        }
+        Ok(())
     }
 
-    pub(super) fn abandon(&mut self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::warn!(%error, "could not roll back");
-        }
+    /// Closes the connection if it is in a transaction, which ends it.
+    pub(super) fn roll_back(&mut self) {
+        self.connection.take_if(|connection| !connection.is_autocommit());
     }
 
     pub(super) fn first_answers(
@@ -116,7 +171,7 @@ impl File {
         keys: &BTreeSet<Claim>,
         now: DateTime<Utc>,
     ) -> Outcome<Vec<(Claim, FirstAnswer)>> {
-        let mut select = self.connection.prepare_cached(FIRST_ANSWER)?;
+        let mut select = self.connection()?.prepare_cached(FIRST_ANSWER)?;
         let mut found = Vec::new();
         for claim in keys {
             let (tenant, key) = claim;
@@ -129,7 +184,7 @@ impl File {
 
     /// There is nothing to lock: this transaction is the only writer.
     pub(super) fn lock_chats(&mut self, places: &BTreeSet<Place>) -> Outcome<Vec<(Place, Counters)>> {
-        let mut select = self.connection.prepare_cached(LOCK_CHAT)?;
+        let mut select = self.connection()?.prepare_cached(LOCK_CHAT)?;
         let mut found = Vec::with_capacity(places.len());
         for (tenant, id) in places {
             let columns = |row: &Row<'_>| {
@@ -151,7 +206,7 @@ impl File {
     }
 
     pub(super) fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
-        let mut select = self.connection.prepare_cached(NAMED_MESSAGE)?;
+        let mut select = self.connection()?.prepare_cached(NAMED_MESSAGE)?;
         let mut found = Vec::new();
         for (chat, name) in names {
             let model = |row: &Row<'_>| {
@@ -176,7 +231,7 @@ impl File {
     }
 
     fn add_users(&self, users: &Users) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(ADD_USER)?;
+        let mut insert = self.connection()?.prepare_cached(ADD_USER)?;
         for ((tenant, user), seen_at) in users {
             insert.execute(params![blob(&tenant.0), user.as_str(), to_micros(*seen_at)])?;
         }
@@ -184,7 +239,7 @@ impl File {
     }
 
     fn add_chats(&self, chats: &[&Chat]) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(ADD_CHAT)?;
+        let mut insert = self.connection()?.prepare_cached(ADD_CHAT)?;
         for chat in chats {
             insert.execute(params![
                 blob(&chat.tenant_id.0),
@@ -202,7 +257,7 @@ impl File {
     }
 
     fn add_labels(&self, labels: &[(Uuid, Uuid)]) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(ADD_LABEL)?;
+        let mut insert = self.connection()?.prepare_cached(ADD_LABEL)?;
         for (label, chat) in labels {
             insert.execute(params![blob(label), blob(chat)])?;
         }
@@ -210,7 +265,7 @@ impl File {
     }
 
     fn add_messages(&self, messages: &[Message]) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(ADD_MESSAGE)?;
+        let mut insert = self.connection()?.prepare_cached(ADD_MESSAGE)?;
         for message in messages {
             insert.execute(params![
                 blob(&message.chat_id),
@@ -230,7 +285,7 @@ impl File {
     }
 
     fn count(&self, chats: &[(Place, Counters)]) -> Outcome<()> {
-        let mut update = self.connection.prepare_cached(COUNT)?;
+        let mut update = self.connection()?.prepare_cached(COUNT)?;
         for ((tenant, id), chat) in chats {
             update.execute(params![
                 blob(&tenant.0),
@@ -249,7 +304,7 @@ impl File {
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Outcome<()> {
-        let mut insert = self.connection.prepare_cached(KEEP_ANSWER)?;
+        let mut insert = self.connection()?.prepare_cached(KEEP_ANSWER)?;
         for ((tenant, key), NewAnswer { answer, chat_id }) in answers {
             let stored = insert.execute(params![
                 blob(&tenant.0),
@@ -268,7 +323,7 @@ impl File {
     }
 
     fn call(&self, sql: &str) -> Outcome<()> {
-        self.connection.prepare_cached(sql)?.execute([])?;
+        self.connection()?.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 }
@@ -280,6 +335,6 @@ fn blob(id: &Uuid) -> &[u8] {
 
 impl From<rusqlite::Error> for Setback {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Failed(file_fault(error))
+        Self::new(Fault::of_file(&error), file_fault(error))
     }
 }

@@ -1,0 +1,18 @@
+//! What `/readyz` has written: one row for each node.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "write_probes")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub node: Uuid,
+    pub written_at: i64,
+    /// On SQLite, what makes the row as large as an ordinary write.
+    pub filler: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

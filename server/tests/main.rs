@@ -9,6 +9,7 @@ mod asyncapi;
 mod authentication;
 mod bounds;
 mod chats;
+mod clock;
 mod commands;
 mod compatibility;
 mod create_chat;

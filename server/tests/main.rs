@@ -37,4 +37,5 @@ mod sdk;
 mod shutdown;
 mod tenancy;
 mod tickets;
+mod unanswered;
 mod writing;

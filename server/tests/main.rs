@@ -38,4 +38,5 @@ mod shutdown;
 mod tenancy;
 mod tickets;
 mod unanswered;
+mod upgrade;
 mod writing;

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
-use parlor_server::{chat::Ticket, clock::Clock as _, config::Limits};
+use parlor_server::{
+    chat::{Idempotency, Ticket},
+    clock::{Clock as _, STEP_BACK_TOLERANCE},
+    config::Limits,
+};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Live, ManualClock, TestDatabase, TestServer};
+use crate::support::{Client, Live, ManualClock, Page, TestDatabase, TestServer};
 
 /// How wrong the clock is.
 const YEAR: Duration = Duration::days(365);
@@ -77,6 +81,14 @@ async fn all_times_are_the_clock_s(server: &TestServer, clock: &ManualClock, cha
     }
     let deleted = client.delete_chat(&id, &[], 200).await.json();
     assert_eq!(deleted["deleted_at"], time);
+}
+
+#[test]
+fn operators_are_told_the_tolerance() {
+    let page = Page::read("docs/OPERATIONS.md");
+    page.says(&format!("steps back by up to {} seconds", STEP_BACK_TOLERANCE.num_seconds()));
+    page.says(&format!("by more than {} seconds, is refused", STEP_BACK_TOLERANCE.num_seconds()));
+    page.says(&format!("expires {} hours after the time", Idempotency::RETENTION.num_hours()));
 }
 
 #[tokio::test]

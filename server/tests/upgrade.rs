@@ -1,13 +1,13 @@
 //! A rolling upgrade: a newer node adds columns while an older one runs, which goes on as if nothing had happened.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Stdio};
 
 use chrono::Duration;
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, FromQueryResult, Statement};
 use serde_json::{Map, Value, json};
 
-use crate::support::{Client, Live, Page, TestDatabase, TestServer, requests};
+use crate::support::{Client, Live, Page, ServerProcess, TestDatabase, TestServer, requests};
 
 /// Callers at a time: more than a node has connections to its database, so that each of these has every statement.
 const CALLERS: usize = 24;
@@ -212,4 +212,32 @@ async fn a_running_server_goes_on_while_a_newer_one_adds_a_column_to_every_table
     let server = TestServer::start(&database).await;
     assert_eq!(call_everything(&server, "restarted", true).await, before);
     server.stop().await;
+}
+
+/// What the page says an older server prints, on a database that has had the step `m0004_example`.
+const NEWER: &str = "parlor: internal error: Custom Error: Migration file of version 'm0004_example' is missing, this \
+                     migration has been applied but its file is missing";
+
+#[tokio::test]
+async fn an_older_server_does_not_start_on_a_newer_database_and_leaves_it_as_it_is() {
+    Page::read("docs/UPGRADING.md").says(NEWER);
+    let database = TestDatabase::create().await;
+    ServerProcess::start(database.url()).finish();
+    let connection = database.connect().await;
+    let step = "version = 'm0004_example'";
+    let add = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0004_example', 0)";
+    connection.execute_unprepared(add).await.unwrap();
+    for command in ["serve", "key list", "tenant list"] {
+        let mut older = ServerProcess::command(database.url());
+        let output = older.args(command.split(' ')).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(output.stdout.is_empty(), "{command} goes on");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.lines().any(|line| line == NEWER), "{command}: {said}");
+    }
+    let found = format!("SELECT COUNT(*) AS n FROM seaql_migrations WHERE {step}");
+    assert_eq!(database.count(&found).await, 1);
+    connection.execute_unprepared(&format!("DELETE FROM seaql_migrations WHERE {step}")).await.unwrap();
+    connection.close().await.unwrap();
+    ServerProcess::start(database.url()).finish();
 }

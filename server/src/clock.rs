@@ -125,6 +125,8 @@ impl fmt::Debug for Moments {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
     use super::*;
@@ -147,17 +149,17 @@ mod tests {
 
     /// A clock that gives out one reading after the other.
     #[derive(Debug)]
-    struct Script(Mutex<std::vec::IntoIter<DateTime<Utc>>>);
+    struct Script(Mutex<VecDeque<DateTime<Utc>>>);
 
     impl Clock for Script {
         fn now(&self) -> DateTime<Utc> {
-            self.0.lock().unwrap().next().expect("a reading is left")
+            self.0.lock().unwrap().pop_front().expect("a reading is left")
         }
     }
 
     /// What a node gives out at these readings of its clock.
     fn given(readings: &[DateTime<Utc>]) -> Vec<(Uuid, DateTime<Utc>)> {
-        let moments = Moments::new(Arc::new(Script(Mutex::new(readings.to_vec().into_iter()))));
+        let moments = Moments::new(Arc::new(Script(Mutex::new(readings.iter().copied().collect()))));
         readings.iter().map(|_| moments.next()).collect()
     }
 

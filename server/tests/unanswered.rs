@@ -56,7 +56,7 @@ async fn ask(client: &Client, chat: &str, question: &str) {
 }
 
 #[tokio::test]
-async fn after_kill_nine_whoever_connects_to_a_chat_with_a_lost_question_is_told_once() {
+async fn after_kill_nine_each_connection_to_a_chat_with_a_lost_question_is_told_once() {
     let database = TestDatabase::create().await;
     // It takes one request and answers none; further ones wait to be accepted.
     let upstream = Upstream::start(vec![Step::Hold]).await;
@@ -145,7 +145,7 @@ async fn until_closed(live: &mut Live) -> (usize, u16) {
                 told += 1;
             }
             Ok(event) => {
-                assert_eq!((&event["event_type"], &event["seq"]), (&json!("message_stream_ended"), &Value::Null))
+                assert_eq!((&event["event_type"], &event["seq"]), (&json!("message_stream_ended"), &Value::Null));
             }
             Err(code) => return (told, code),
         }

@@ -50,7 +50,7 @@ impl Messages {
         self.store.tenant(tenant).list_messages(chat_id, after_seq, window).await?.ok_or(Error::ChatNotFound)
     }
 
-    /// Who sent the last message of `chat`; `None` when it has none.
+    /// Returns the role of the last message of `chat`; `None` when it has no message.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

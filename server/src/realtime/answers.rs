@@ -225,7 +225,9 @@ impl Inner {
             })
             .collect();
         drop(chats);
-        untold.into_iter().for_each(|chat| self.tell_of_stop(chat));
+        for chat in untold {
+            self.tell_of_stop(chat);
+        }
     }
 
     /// Tells the connections of `chat` that a question in it is not answered, unless they were told.

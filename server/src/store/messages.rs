@@ -51,8 +51,8 @@ impl TenantScope<'_> {
         Ok(Some(Page::of(messages, window.limit, total)))
     }
 
-    /// Who sent the last message of `chat`, which the tenant has; `None` when there is no message, or it was deleted
-    /// together with the chat.
+    /// Returns the role of the last message of `chat`, which the tenant has; `None` when it has no message, or was deleted
+    /// since it was read.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

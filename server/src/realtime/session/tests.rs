@@ -137,7 +137,7 @@ fn a_message_comes_once_and_none_is_skipped() {
 }
 
 #[test]
-fn who_goes_live_behind_an_abandoned_question_is_told_once() {
+fn a_session_that_goes_live_after_an_abandoned_question_is_told_once() {
     let abandoned = |delivered| {
         let Play { session, now } = Play::replaying(delivered);
         Play { session: session.with_abandoned(Some(3)), now }

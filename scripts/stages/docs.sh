@@ -127,20 +127,65 @@ sed "s#http://localhost:8000#$server_url#" "$temp/rust.1" >"$package/src/main.rs
 CARGO_TARGET_DIR=$target_dir "$real_cargo" run --quiet --offline --manifest-path "$package/Cargo.toml" | tee "$temp/out"
 grep -Eq '^[0-9a-f-]{36} belongs to user123$' "$temp/out" || fail "The program says something else."
 
-step "docs/OPERATIONS.md: a backup while chats are created"
+step "docs/OPERATIONS.md: a backup beside a busy server"
 backup=$(grep -o 'sqlite3 [^"]*"[^"]*"' docs/OPERATIONS.md)
-echo "$backup"
+sync=$(grep -om1 'sync copy\.db' docs/OPERATIONS.md)
+echo "$backup; $sync"
+key=$(sed -n 's/.*X-API-Key: \([^"]*\)".*/\1/p' "$request")
 before=$(created)
 stored_before=$(sqlite3 "$temp/begun/parlor.db" "SELECT count(*) FROM chats")
-for _ in {1..50}; do
-    bash -eu "$request"
-done >"$temp/out" 2>&1 &
+# As large as a copy must be that takes longer than the pause between two writes: one which begins again at each write, as
+# the shell's `.backup` does, then never ends. Beside a running server this waits for its turn like any writer.
+sqlite3 "$temp/begun/parlor.db" ".timeout 10000" "CREATE TABLE padding (bytes BLOB)" \
+    "WITH RECURSIVE rows (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < 80)
+     INSERT INTO padding SELECT randomblob(1000000) FROM rows"
+# Four clients create chats, one after the other without a pause, until there is the file `enough`, at
+# most for two minutes. Prints how many were created; anything but 201 fails.
+cat >"$temp/load.py" <<'END'
+import http.client, json, os, sys, threading, time
+
+address, key, enough = sys.argv[1:]
+body = json.dumps({"user_id": "busy", "metadata": {"n": 1}})
+headers = {"X-API-Key": key, "Content-Type": "application/json"}
+deadline = time.monotonic() + 120
+counts, failures = [], []
+
+
+def create():
+    connection = http.client.HTTPConnection(address, timeout=30)
+    count = 0
+    while not failures and not os.path.exists(enough) and time.monotonic() < deadline:
+        connection.request("POST", "/api/v1/chats/", body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status != 201:
+            failures.append(f"{response.status} {answer}")
+        count += 1
+    counts.append(count)
+
+
+threads = [threading.Thread(target=create) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+if failures or len(counts) < len(threads):
+    sys.exit(f"not every chat was created: {failures}")
+print(sum(counts))
+END
+python3 "$temp/load.py" "${server_url#http://}" "$key" "$temp/enough" >"$temp/out" &
 load=$!
-wait_until 30 has_created_more_than "$before" || fail "No chat is created."
-(cd "$temp/begun" && bash -eu -c "$backup")
-wait "$load"
-(($(created) == before + 50)) || fail "Not every request was answered with 201 while the backup was made."
+ends_with_stage "$load"
+wait_until 60 has_created_more_than $((before + 100)) || fail "The server is not busy."
+(cd "$temp/begun" && timeout --foreground 60 bash -eu -c "$backup; $sync") ||
+    fail "The backup does not end beside a busy server."
+created_meanwhile=$(created)
+kill -0 "$load" 2>/dev/null || fail "The server was not busy until the backup had ended."
+touch "$temp/enough"
+wait "$load" || fail "Not every request was answered with 201 while the backup was made."
+(($(created) == before + $(<"$temp/out"))) || fail "The server has counted other chats than were answered."
 [[ $(sqlite3 "$temp/begun/copy.db" "PRAGMA integrity_check") == ok ]] || fail "The copy is damaged."
 copied=$(sqlite3 "$temp/begun/copy.db" "SELECT count(*) FROM chats")
-((copied > stored_before)) || fail "The copy has $copied chats; there were more when it was made."
-echo "the copy is sound and has $copied chats"
+((copied >= stored_before + 100)) || fail "The copy has $copied chats; there were more when it was made."
+((copied <= stored_before + created_meanwhile - before + 4)) || fail "The copy has $copied chats, more than there were."
+echo "the copy is sound and has $copied chats; $(($(created) - before)) were created by the load"

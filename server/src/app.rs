@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     assistant::Assistant,
     chat::{Chats, Messages, Tickets},
-    clock::{Clock, Moments, SystemClock},
+    clock::{Clock, DeletionTime, Moments, SystemClock},
     config::{Config, Limits},
     demo,
     error::Result,
@@ -147,9 +147,10 @@ impl App {
 /// Forgets what has expired, for ever.
 async fn sweep(store: Store, moments: Moments) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    let mut deletion_time = DeletionTime::default();
     loop {
         interval.tick().await;
-        match store.forget_expired(moments.now()).await {
+        match store.forget_expired(deletion_time.at(moments.now())).await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "forgot what had expired"),
             Err(error) => tracing::warn!(%error, "could not sweep away what has expired"),

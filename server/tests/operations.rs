@@ -5,9 +5,14 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
-use parlor_server::{chat::Idempotency, config::Limits, tenant::ApiKey};
+use parlor_server::{
+    chat::Idempotency,
+    config::{Config, Limits},
+    tenant::ApiKey,
+};
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -224,24 +229,32 @@ async fn a_node_opens_no_more_connections_to_postgresql_than_the_page_says() {
     }
     let sentence = page().paragraph("**PostgreSQL**");
     let most = sentence.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    let server = TestServer::start(&database).await;
-    // Each looks up a key of its own, and the table is locked: every connection there is will wait.
+    let patient = |config: &mut Config| {
+        config.limits.database.statement = Duration::from_mins(1);
+        config.limits.database.write = Duration::from_mins(2);
+    };
+    let server = TestServer::start_as(database.url(), patient).await;
+    // The key is known from here on. The table of chats is locked: every connection there is will wait.
+    server.client().list_chats(&[], 200).await;
     let mut options = ConnectOptions::new(database.url());
     options.max_connections(1);
     let locker = Database::connect(options).await.unwrap();
-    locker.execute_unprepared("BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    locker.execute_unprepared("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let mut waiting = JoinSet::new();
-    for n in 0..most * 3 {
-        let client = server.client().key(&format!("an-unknown-api-key-{n}"));
-        waiting.spawn(async move { client.list_chats(&[], 401).await });
+    for _ in 0..most * 3 {
+        let client = server.client();
+        waiting.spawn(async move { client.list_chats(&[], 200).await });
     }
     let of_the_node = format!(
         "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE application_name = 'parlor' AND datname = '{}'",
         database.url().rsplit_once('/').unwrap().1
     );
-    while database.count(&format!("{of_the_node} AND wait_event_type = 'Lock'")).await < most {
-        tokio::task::yield_now().await;
-    }
+    let all_wait = async {
+        while database.count(&format!("{of_the_node} AND wait_event_type = 'Lock'")).await < most {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all_wait).await.expect("every connection waits for the lock");
     assert_eq!(database.count(&of_the_node).await, most);
     locker.execute_unprepared("ROLLBACK").await.unwrap();
     waiting.join_all().await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{ChatFilter, ChatPlace, Connections, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
 use crate::{
-    clock::Moments,
+    clock::{Moments, next_time},
     error::{Error, Result},
     store::Store,
     tenant::TenantId,
@@ -218,8 +218,8 @@ impl ChatPatch {
             chat.status = status;
         }
         if *chat != before {
-            // Another node's clock may be ahead of this one's.
-            chat.updated_at = chat.updated_at.max(now);
+            // Another node's clock may be slightly ahead of this one's.
+            chat.updated_at = next_time(chat.updated_at, now);
         }
         Ok(())
     }

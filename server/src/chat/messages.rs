@@ -1,6 +1,6 @@
 use uuid::Uuid;
 
-use super::{Created, Idempotency, Message, MessagePlace, NewMessage, Page, Window};
+use super::{Chat, Created, Idempotency, Message, MessagePlace, NewMessage, Page, Role, Window};
 use crate::{
     error::{Error, Result},
     store::Store,
@@ -48,5 +48,13 @@ impl Messages {
         window: Window<MessagePlace>,
     ) -> Result<Page<Message>> {
         self.store.tenant(tenant).list_messages(chat_id, after_seq, window).await?.ok_or(Error::ChatNotFound)
+    }
+
+    /// Returns the role of the last message of `chat`; `None` when it has no message.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_role(&self, chat: &Chat) -> Result<Option<Role>> {
+        self.store.tenant(chat.tenant_id).last_role(chat).await
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::UserId;
 use crate::{
-    clock::Moments,
+    clock::{Moments, STEP_BACK_TOLERANCE},
     error::{Error, Result},
     secret::{RANDOM_CHARS, SecretHash, random_text},
     store::Store,
@@ -117,10 +117,14 @@ impl Tickets {
     /// and when the key that made it is not valid any more. Of many who present one ticket one gets the grant, on
     /// whatever node.
     ///
+    /// A ticket that expires later than one issued now would, by more than [`STEP_BACK_TOLERANCE`], was issued while a
+    /// clock was ahead; it is refused as well, since it would be good for as long as that clock was wrong.
+    ///
     /// # Errors
     /// [`Error::Unavailable`]: then the ticket may be used or not.
     pub async fn redeem(&self, ticket: &Ticket) -> Result<Option<TicketGrant>> {
-        self.store.redeem_ticket(&ticket.hash(), self.moments.now()).await
+        let now = self.moments.now();
+        self.store.redeem_ticket(&ticket.hash(), now, now + self.lifetime + STEP_BACK_TOLERANCE).await
     }
 }
 

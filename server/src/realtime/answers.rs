@@ -7,9 +7,11 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{json, value::to_raw_value};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -23,8 +25,8 @@ use super::{
 use crate::{
     assistant::{Assistant, Conversation, TokenStream, Turn},
     chat::{
-        Chats, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Messages, Metadata, NewMessage,
-        Order, Origin, Role, Start, Status, Window,
+        Chat, Chats, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Messages, Metadata,
+        NewMessage, Order, Origin, Role, Start, Status, Window,
     },
     clock::Moments,
     error::{Error, Result},
@@ -36,6 +38,16 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 /// The pause before the second attempt; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Says what became of a question that was waiting when the server stopped, and what its sender can do.
+const STOPPED: &str = "The server stopped before the assistant answered. The question is stored and will not be \
+                       answered; ask again in a new message, under a new client_message_id.";
+
+/// The event for the connections of a chat whose last question is not answered because the server stopped; `at` is its
+/// timestamp.
+pub(super) fn question_abandoned(at: DateTime<Utc>) -> Utf8Bytes {
+    encode(&Failed::detailed(ErrorCode::AssistantFailed, STOPPED, None), at)
+}
 
 /// A user's message to be answered.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +68,8 @@ struct Inner {
     messages: Arc<Messages>,
     hub: Arc<Hub>,
     moments: Moments,
+    /// When this process started. Only questions that were stored earlier can have been lost by an earlier one.
+    started: DateTime<Utc>,
     /// The chats in which an answer is on its way.
     waiting: Mutex<HashMap<Uuid, Waiting>>,
     slots: Semaphore,
@@ -70,6 +84,8 @@ struct Waiting {
     cancel: CancellationToken,
     /// Answered after it, in this order.
     next: VecDeque<Prompt>,
+    /// Whether the chat's connections were told that the server stops before it has answered.
+    abandoned: bool,
 }
 
 impl Answers {
@@ -83,12 +99,14 @@ impl Answers {
         at_once: usize,
         mut prompts: mpsc::UnboundedReceiver<Prompt>,
     ) -> Self {
+        let started = moments.now();
         let inner = Arc::new(Inner {
             assistant,
             chats,
             messages,
             hub,
             moments,
+            started,
             waiting: Mutex::default(),
             slots: Semaphore::new(at_once),
             tasks: TaskTracker::new(),
@@ -99,8 +117,30 @@ impl Answers {
             while let Some(Some(prompt)) = answers.closed.run_until_cancelled(prompts.recv()).await {
                 answers.ask(prompt);
             }
+            // From here on sending fails, and the sender tells the chat's connections.
+            prompts.close();
+            while let Some(prompt) = prompts.recv().await {
+                answers.abandon(prompt.chat);
+            }
         });
         Self(inner)
+    }
+
+    /// Whether the last message of `chat` is a question that an earlier process has left without an answer: it was
+    /// stored before this one started, the chat takes messages, and no answer is on its way on this node.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn is_missing_in(&self, chat: &Chat) -> Result<bool> {
+        let answers = &self.0;
+        if !answers.assistant.is_there()
+            || chat.status == Status::Closed
+            || chat.last_message_at.is_none_or(|at| at >= answers.started)
+            || answers.waiting().contains_key(&chat.id)
+        {
+            return Ok(false);
+        }
+        Ok(answers.messages.last_role(chat).await? == Some(Role::User))
     }
 
     /// Ends the answer that streams in `chat`, if one does; what has come of it is kept.
@@ -110,24 +150,32 @@ impl Answers {
         }
     }
 
-    /// Ends every answer; returns when what has come of them is stored.
+    /// Ends every answer; returns when what has come of them is stored. The connections of each chat in which a question
+    /// waits are told that it is not answered.
     pub(crate) async fn close(&self) {
         self.0.closed.cancel();
+        // At once: storing an answer may take longer than the connections stay open.
+        self.0.abandon_waiting();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
 }
 
 impl Inner {
-    /// Answers at once, or after the answer that is on its way.
+    /// Answers at once, or after the answer that is on its way; not at all when the server stops.
     fn ask(self: &Arc<Self>, prompt: Prompt) {
         let mut chats = self.waiting();
+        // Under the lock: what is added before it is cancelled is seen by `abandon_waiting`.
+        if self.closed.is_cancelled() {
+            drop(chats);
+            return self.abandon(prompt.chat);
+        }
         if let Some(waiting) = chats.get_mut(&prompt.chat) {
             waiting.next.push_back(prompt);
             return;
         }
         let cancel = self.closed.child_token();
-        chats.insert(prompt.chat, Waiting { cancel: cancel.clone(), next: VecDeque::new() });
+        chats.insert(prompt.chat, Waiting { cancel: cancel.clone(), next: VecDeque::new(), abandoned: false });
         drop(chats);
         let answers = self.clone();
         self.tasks.spawn(async move {
@@ -148,21 +196,54 @@ impl Inner {
     fn next(&self, chat: Uuid) -> Option<(Prompt, CancellationToken)> {
         let mut chats = self.waiting();
         let waiting = chats.get_mut(&chat)?;
-        match waiting.next.pop_front().filter(|_| !self.closed.is_cancelled()) {
+        let next = waiting.next.pop_front();
+        match next.filter(|_| !self.closed.is_cancelled()) {
             Some(prompt) => {
                 waiting.cancel = self.closed.child_token();
                 Some((prompt, waiting.cancel.clone()))
             }
             None => {
+                let untold = next.is_some() && !waiting.abandoned;
                 chats.remove(&chat);
+                drop(chats);
+                if untold {
+                    self.tell_of_stop(chat);
+                }
                 None
             }
         }
     }
 
+    /// Tells the connections of every chat in which a question waits behind another that it is not answered.
+    fn abandon_waiting(&self) {
+        let mut chats = self.waiting();
+        let waiting = chats.iter_mut().filter(|(_, waiting)| !waiting.next.is_empty() && !waiting.abandoned);
+        let untold: Vec<Uuid> = waiting
+            .map(|(chat, waiting)| {
+                waiting.abandoned = true;
+                *chat
+            })
+            .collect();
+        drop(chats);
+        for chat in untold {
+            self.tell_of_stop(chat);
+        }
+    }
+
+    /// Tells the connections of `chat` that a question in it is not answered, unless they were told.
+    fn abandon(&self, chat: Uuid) {
+        let was_told = self.waiting().get_mut(&chat).is_some_and(|chat| std::mem::replace(&mut chat.abandoned, true));
+        if !was_told {
+            self.tell_of_stop(chat);
+        }
+    }
+
     async fn answer(&self, prompt: Prompt, cancel: &CancellationToken) {
-        let Some(Ok(_slot)) = cancel.run_until_cancelled(self.slots.acquire()).await else { return };
+        let Some(Ok(_slot)) = cancel.run_until_cancelled(self.slots.acquire()).await else {
+            return self.abandon_if_stopped(prompt.chat);
+        };
         let tokens = match self.conversation(prompt).await {
+            Ok(_) if self.closed.is_cancelled() => return self.abandon(prompt.chat),
             Ok(conversation) => self.assistant.answer(conversation),
             // Meanwhile the chat was deleted or closed: nobody waits, or nothing could be stored.
             Err(Error::ChatNotFound | Error::ChatClosed) => return,
@@ -183,6 +264,14 @@ impl Inner {
                 tracing::error!(%error, chat = %prompt.chat, "an answer could not be stored");
             }
             self.hub.answer_lost(prompt.chat, message_id, finish_reason, self.moments.now());
+            self.abandon_if_stopped(prompt.chat);
+        }
+    }
+
+    /// Tells the connections of `chat` of a question without an answer, if that is because the server stops.
+    fn abandon_if_stopped(&self, chat: Uuid) {
+        if self.closed.is_cancelled() {
+            self.abandon(chat);
         }
     }
 
@@ -278,6 +367,10 @@ impl Inner {
     fn tell_of_failure(&self, chat: Uuid) {
         let failed = Failed::new(ErrorCode::AssistantFailed, None);
         self.hub.pass(chat, &encode(&failed, self.moments.now()));
+    }
+
+    fn tell_of_stop(&self, chat: Uuid) {
+        self.hub.pass(chat, &question_abandoned(self.moments.now()));
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{answers::Prompt, hub::Hub};
+use super::{
+    answers::{Prompt, question_abandoned},
+    hub::Hub,
+};
 use crate::{
     chat::{Listener, Message, Origin, Role},
     clock::Moments,
@@ -32,8 +35,11 @@ impl Listener for Broadcast {
         if message.role == Role::User
             && let Some(prompts) = &self.prompts
         {
-            // Closed when the server stops, and nobody answers any more.
-            _ = prompts.send(Prompt { tenant, chat: message.chat_id, seq: message.seq });
+            let prompt = Prompt { tenant, chat: message.chat_id, seq: message.seq };
+            if prompts.send(prompt).is_err() {
+                // The server stops and answers no more.
+                self.hub.pass(message.chat_id, &question_abandoned(self.moments.now()));
+            }
         }
     }
 }

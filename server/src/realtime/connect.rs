@@ -105,8 +105,10 @@ impl Realtime {
             greeting.push(encode(&UserCreated { user_id: join.user.clone() }, self.now()));
         }
         let delivered = join.after_seq.filter(|_| resumed).unwrap_or(chat.message_count);
+        let abandoned = self.answers.is_missing_in(&chat).await?.then_some(chat.message_count);
+        let now = tokio::time::Instant::now().into();
         let session =
-            Session::new(membership.inbox.id, join.user, delivered, self.bounds(), tokio::time::Instant::now().into());
+            Session::new(membership.inbox.id, join.user, delivered, self.bounds(), now).with_abandoned(abandoned);
         let upgrade = upgrade::take(&request)?;
         let realtime = self.clone();
         self.sockets.spawn(async move {

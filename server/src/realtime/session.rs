@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
+    answers::question_abandoned,
     inbox::Item,
     protocol::{
         ClientFrame, ClientMessage, Close, ErrorCode,
@@ -112,6 +113,8 @@ pub(crate) struct Session {
     acknowledged: HashSet<i64>,
     /// The acknowledgements of own messages whose way was over before their turn came.
     stored: HashMap<i64, Utf8Bytes>,
+    /// The chat's last message, if it is a question that is not answered and the peer is yet to be told.
+    abandoned: Option<i64>,
     heard: Instant,
     next_ping: Instant,
     /// When the peer's allowance for frames is whole again.
@@ -133,10 +136,17 @@ impl Session {
             waiting: false,
             acknowledged: HashSet::new(),
             stored: HashMap::new(),
+            abandoned: None,
             heard: now,
             next_ping: now + bounds.ping,
             allowance: now,
         }
+    }
+
+    /// The same, in a chat whose last message is `abandoned`: a question that an earlier process of the server has left
+    /// without an answer. The peer is told once, when it goes live behind that message.
+    pub(crate) fn with_abandoned(self, abandoned: Option<i64>) -> Self {
+        Self { abandoned, ..self }
     }
 
     /// When [`Input::Tick`] is due.
@@ -179,7 +189,12 @@ impl Session {
             }
             Input::Page(Err(Error::ChatNotFound)) => effects.push(Effect::Close(Close::ChatDeleted)),
             Input::Page(Err(_)) => effects.push(Effect::Close(Close::Fault)),
-            Input::Joined => self.live = true,
+            Input::Joined => {
+                self.live = true;
+                if self.abandoned.take().is_some_and(|seq| seq == self.delivered) {
+                    effects.push(Effect::Send(question_abandoned(at)));
+                }
+            }
             Input::Behind => effects.push(Effect::Read(self.delivered)),
             Input::Item(item) => self.item(item, effects),
             Input::Sent(name, outcome) => self.sent(name, outcome, at, effects),

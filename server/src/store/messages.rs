@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{TenantScope, entity::message, failure::fault, from_micros};
 use crate::{
     chat::{
-        ClientMessageId, Content, Created, Idempotency, MediaType, MediaUrl, Message, MessagePlace, Metadata,
+        Chat, ClientMessageId, Content, Created, Idempotency, MediaType, MediaUrl, Message, MessagePlace, Metadata,
         NewMessage, Order, Page, Role, Start, UserId, Window,
     },
     error::{Cause, Error, Result},
@@ -49,6 +49,23 @@ impl TenantScope<'_> {
         let messages = rows.into_iter().map(message_of).collect::<Result<Vec<_>>>()?;
         let total = matches!(window.start, Start::Offset(_)).then_some(total);
         Ok(Some(Page::of(messages, window.limit, total)))
+    }
+
+    /// Returns the role of the last message of `chat`, which the tenant has; `None` when it has no message, or was deleted
+    /// since it was read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_role(&self, chat: &Chat) -> Result<Option<Role>> {
+        debug_assert_eq!(chat.tenant_id, self.tenant, "a chat is read in its own tenant");
+        let role = message::Entity::find_by_id((chat.id, chat.message_count))
+            .select_only()
+            .column(message::Column::Role)
+            .into_tuple::<i16>()
+            .one(&self.store.read)
+            .await
+            .map_err(fault)?;
+        role.map(role_of).transpose()
     }
 }
 

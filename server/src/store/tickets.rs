@@ -47,18 +47,25 @@ impl Store {
         Ok(self.write.permit().await?.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
     }
 
-    /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`.
-    pub(crate) async fn redeem_ticket(&self, hash: &SecretHash, now: DateTime<Utc>) -> Result<Option<TicketGrant>> {
+    /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`, and it expires
+    /// at `latest` at the latest.
+    pub(crate) async fn redeem_ticket(
+        &self,
+        hash: &SecretHash,
+        now: DateTime<Utc>,
+        latest: DateTime<Utc>,
+    ) -> Result<Option<TicketGrant>> {
         let rows = Rows::new(vec![
             ("hash", Column::Bytes(vec![hash.as_bytes().to_vec()])),
             ("now", Column::BigInt(vec![to_micros(now)])),
+            ("latest", Column::BigInt(vec![to_micros(latest)])),
         ]);
         // One statement: of two that run at once, the row is deleted by one, and the other finds nothing to delete.
         let delete = rows.statement(self.read.backend(), |rows| {
             format!(
                 "DELETE FROM tickets WHERE hash IN (\
                      SELECT t.hash FROM {rows} JOIN tickets t ON t.hash = r.hash JOIN api_keys k ON k.id = t.key_id \
-                     WHERE t.expires_at > r.now AND {VALID}\
+                     WHERE t.expires_at > r.now AND t.expires_at <= r.latest AND {VALID}\
                  ) RETURNING {}",
                 columns::<ticket::Entity>("tickets")
             )

@@ -16,6 +16,16 @@ impl ManualClock {
     pub(crate) fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
+
+    /// Steps back, as a machine's clock does when it was ahead and is corrected.
+    pub(crate) fn turn_back(&self, by: Duration) {
+        *self.0.lock().unwrap() -= by;
+    }
+
+    /// Reads `time` from now on, whatever it has read before.
+    pub(crate) fn set(&self, time: DateTime<Utc>) {
+        *self.0.lock().unwrap() = time;
+    }
 }
 
 impl Clock for ManualClock {

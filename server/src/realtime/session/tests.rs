@@ -137,6 +137,27 @@ fn a_message_comes_once_and_none_is_skipped() {
 }
 
 #[test]
+fn a_session_that_goes_live_after_an_abandoned_question_is_told_once() {
+    let abandoned = |delivered| {
+        let Play { session, now } = Play::replaying(delivered);
+        Play { session: session.with_abandoned(Some(3)), now }
+    };
+    let mut play = abandoned(3);
+    assert_eq!(play.tell(Input::Joined), ["error"]);
+    assert_eq!(play.tell(item(5, None)), ["leave", "read 3"]);
+    assert_eq!(play.tell(page(4..=5, false)), ["created 4", "created 5", "join 5"]);
+    assert!(play.tell(Input::Joined).is_empty());
+
+    let mut play = abandoned(1);
+    assert_eq!(play.tell(page(2..=3, false)), ["created 2", "created 3", "join 3"]);
+    assert_eq!(play.tell(Input::Joined), ["error"], "after the replay");
+
+    let mut play = abandoned(1);
+    assert_eq!(play.tell(page(2..=4, false)), ["created 2", "created 3", "created 4", "join 4"]);
+    assert!(play.tell(Input::Joined).is_empty(), "another message has come since");
+}
+
+#[test]
 fn a_hole_in_what_is_stored_ends_the_connection_rather_than_being_passed_over() {
     let mut play = Play::replaying(0);
     assert_eq!(play.tell(page(2..=2, false))[0], "close 1011");

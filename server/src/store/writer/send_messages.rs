@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     chat::{Created, Message, Origin, Role, Status},
-    clock::Moments,
+    clock::{Moments, next_time},
     error::{Error, Result},
     store::chats::Place,
 };
@@ -71,11 +71,11 @@ impl<'a> Sending<'a> {
             Origin::Assistant { message_id, .. } => message_id,
             Origin::Api | Origin::Connection(_) => next_id,
         };
-        // Nodes' clocks differ; within a chat, time does not run backwards.
-        let created_at = chat.last_message_at.map_or(now, |last| last.max(now));
+        // The clocks of nodes differ slightly; within a chat, recorded times do not run backwards by that difference.
+        let created_at = chat.last_message_at.map_or(now, |last| next_time(last, now));
         chat.message_count += 1;
         chat.last_message_at = Some(created_at);
-        chat.updated_at = chat.updated_at.max(created_at);
+        chat.updated_at = next_time(chat.updated_at, now).max(created_at);
         let sender_id = match new.role {
             Role::User => Some(new.sender_id.clone().unwrap_or_else(|| chat.user_id.clone())),
             Role::Assistant => new.sender_id.clone(),

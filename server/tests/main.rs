@@ -16,6 +16,7 @@ mod demo;
 mod design;
 mod document;
 mod documentation;
+mod faults;
 mod idempotency;
 mod listening;
 mod lists;

@@ -17,6 +17,7 @@ mod demo;
 mod design;
 mod document;
 mod documentation;
+mod faults;
 mod idempotency;
 mod limits;
 mod listening;

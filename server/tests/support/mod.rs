@@ -1,16 +1,19 @@
-//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut, a model's server
-//! that plays a script, the documentation's pages.
+//! What the tests share: databases, servers, clients, a clock that stands still, a link that can be cut, faults of system
+//! calls and statements, a model's server that plays a script, the documentation's pages.
 
 mod chaos;
 mod client;
 mod clock;
 mod database;
 pub(crate) mod described;
+pub(crate) mod fault;
 mod link;
 mod live;
 mod lock;
 pub(crate) mod page;
+mod postgres;
 mod process;
+mod proxy;
 pub(crate) mod requests;
 mod server;
 pub(crate) mod upstream;
@@ -24,7 +27,9 @@ pub(crate) use link::Link;
 pub(crate) use live::Live;
 pub(crate) use lock::WriteLock;
 pub(crate) use page::Page;
+pub(crate) use postgres::{StatementFaults, Strike};
 pub(crate) use process::ServerProcess;
+pub(crate) use proxy::{Cut, MessageProxy};
 pub(crate) use server::TestServer;
 
 /// The bootstrap key of every test server.

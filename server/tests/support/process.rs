@@ -2,7 +2,9 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use super::KEY;
@@ -41,6 +43,32 @@ impl ServerProcess {
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("Parlor listens on http://").expect("the first line names the address");
         Self { address: address.parse().unwrap(), child, stdout }
+    }
+
+    /// Starts `command` and waits until it listens; `None` when it has ended instead, or does neither within `patience`.
+    pub(crate) fn try_spawn(command: &mut Command, patience: Duration) -> Option<Self> {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (listening, line) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            _ = stdout.read_line(&mut line);
+            _ = listening.send((line, stdout));
+        });
+        let started = line.recv_timeout(patience).ok().and_then(|(line, stdout)| {
+            let address = line.trim().strip_prefix("Parlor listens on http://")?;
+            Some((address.parse().unwrap(), stdout))
+        });
+        let Some((address, stdout)) = started else {
+            _ = child.kill();
+            _ = child.wait();
+            return None;
+        };
+        Some(Self { address, child, stdout })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.

@@ -26,6 +26,8 @@ pub(crate) enum Database {
     Sqlite(TempDir),
     /// One of a cluster.
     Postgres { cluster: Cluster, name: String },
+    /// The URL of a database that another handle owns.
+    Shared(String),
 }
 
 impl Database {
@@ -60,6 +62,7 @@ impl Database {
                 let (server, _) = cluster.url.rsplit_once('/').unwrap_or((&cluster.url, ""));
                 format!("{server}/{name}")
             }
+            Self::Shared(url) => url.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod attack;
 mod database;
+mod faults;
 mod goals;
 mod http;
 mod load;
@@ -57,6 +58,8 @@ enum Command {
     },
     /// Attacks Parlor, and measures what ordinary clients see and what it costs.
     Attack(Box<attack::AttackOptions>),
+    /// Injects faults of the database under load, and checks that what was acknowledged is kept.
+    Faults(Box<faults::FaultOptions>),
     /// Reads all messages of a chat through the SDK, in a process of its own, whose memory is what is measured.
     #[command(hide = true)]
     Stream {
@@ -90,6 +93,10 @@ fn main() -> Outcome<ExitCode> {
             // One thread: the attacker must leave a core to the server.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(until_signalled(attack::run(&options)))
+        }
+        Command::Faults(options) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(until_signalled(faults::run(&options)))
         }
         Command::Stream { url, chat } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -28,6 +28,12 @@ pub(crate) fn notes(notes: &[String]) -> String {
     })
 }
 
+/// The beginning of a text, at most a line.
+pub(crate) fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(160).collect()
+}
+
 /// A number of bytes with its unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "memory and files of this size are far below 2^52 bytes")]

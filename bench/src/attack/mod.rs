@@ -6,34 +6,34 @@
 mod crowd;
 mod probe;
 mod scripts;
+mod setup;
 mod stop;
 
 use std::{
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use clap::Args;
 use crowd::{Crowd, Tally, sources};
 use probe::{Prober, Seen};
-use scripts::{ATTACKS, Attack, MESSAGE_BYTES, MESSAGES, Opening, Target};
+use scripts::{ATTACKS, Attack, MESSAGE_BYTES, Opening, Target};
+pub(crate) use setup::AttackOptions;
+use setup::warm_up;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Outcome,
     database::Database,
-    http::{CHATS, Connection, get, new_chat, post},
+    http::{CHATS, Connection, new_chat, post},
     machine,
-    options::{named_revision, new_chats},
+    options::named_revision,
     report::{quantity, table},
     results::Unit,
-    server::{Program, Server},
+    server::Server,
     tables,
-    websocket::Live,
 };
 
 /// The name of the marks between which a page has the tables.
@@ -42,67 +42,18 @@ const MARK: &str = "attack figures";
 const MEMORY: u64 = 64 * 1024 * 1024;
 /// What counts as given back: memory within this of the idle server's, in bytes. Only ends the wait; it is not judged.
 const GIVEN_BACK: u64 = 8 * 1024 * 1024;
+/// How long memory within the bound is waited for to be given back.
+const SETTLE: Duration = Duration::from_secs(15);
 /// The time within which memory has to be back under [`MEMORY`].
 const BACK: Duration = Duration::from_mins(1);
 /// The address of probes that is not an attacker's.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
-/// Chats that are created before a server counts as warm.
-const WARM_UP: usize = 300;
 /// Descriptors that are kept for the probes and for what the server opens besides connections.
 const SPARE_DESCRIPTORS: usize = 1_500;
 /// Members of the chat that talk during [`Attack::talk`].
 const TALKERS: usize = 4;
 /// The pause between two messages of one of them.
 const TALK: Duration = Duration::from_millis(10);
-
-/// How to attack.
-#[derive(Debug, Args)]
-pub(crate) struct AttackOptions {
-    /// Parlor's binary.
-    #[arg(long, default_value = "target/release/parlor")]
-    parlor: PathBuf,
-    /// Seconds that each attack lasts.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// The most connections of an attack.
-    #[arg(long, default_value_t = 10_000)]
-    connections: usize,
-    /// Attack once each, in turn from one address and from many, instead of from both.
-    #[arg(long)]
-    quick: bool,
-    /// Only the attacks whose name contains this.
-    #[arg(long)]
-    only: Option<String>,
-    /// Milliseconds between two probes of one kind from one address.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    probe_millis: u64,
-    /// Where databases are made [default: the folder for temporary files].
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// What is attacked, as in a name of the revision.
-    #[arg(long)]
-    revision: Option<String>,
-    /// The file to which the servers' logs are appended [default: standard error].
-    #[arg(long)]
-    log: Option<PathBuf>,
-    /// Puts the tables between the marks of this page as well.
-    #[arg(long)]
-    into: Option<PathBuf>,
-}
-
-impl AttackOptions {
-    fn program(&self) -> Program {
-        Program { path: self.parlor.clone(), script: None, cores: None, log: self.log.clone() }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(std::env::temp_dir)
-    }
-
-    fn wants(&self, attack: &Attack) -> bool {
-        self.only.as_ref().is_none_or(|part| attack.name.contains(part))
-    }
-}
 
 /// Runs all attacks, then the stops beside stuck connections, and prints the tables.
 pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
@@ -187,18 +138,18 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
     }
     drop(talkers);
     let seen = prober.stop().await?;
-    let (after, back) = give_back(&server, idle, time).await?;
+    let settle = if options.quick { Duration::ZERO } else { SETTLE };
+    let (after, back) = give_back(&server, idle, settle).await;
     let mut failures = Vec::new();
     if seen.failed > 0 {
         let first = seen.failures.first().map(String::as_str).unwrap_or_default();
         failures.push(format!("{} of {} probes failed: {first}", seen.failed, seen.failed + seen.latencies.len()));
     }
-    let bytes = |bytes: u64| tables::bytes(bytes);
     if seen.peak > idle + MEMORY {
-        failures.push(format!("memory rose from {} to {}", bytes(idle), bytes(seen.peak)));
+        failures.push(format!("memory rose from {} to {}", tables::bytes(idle), tables::bytes(seen.peak)));
     }
     if after > idle + MEMORY {
-        failures.push(format!("memory is still {} after {} s", bytes(after), back.as_secs()));
+        failures.push(format!("memory is still {} after {} s", tables::bytes(after), back.as_secs()));
     }
     let unexpected: Vec<u16> =
         tally.statuses().into_keys().filter(|status| !attack.statuses.contains(status)).collect();
@@ -214,23 +165,6 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
     details.extend(seen.failures.iter().map(|failure| format!("failed: {failure}")));
     details.push(format!("statuses: {:?}", tally.statuses()));
     Ok(Row { attack: attack.name, many, wanted, tally, seen, idle, after, back, details, failures })
-}
-
-/// Brings a new server to the state whose memory is the idle one, and makes what attacks refer to.
-async fn warm_up(server: &Server) -> Outcome<Target> {
-    let chat = new_chats(server, (0..WARM_UP).map(|n| new_chat(n, "warm"))).await?.swap_remove(0);
-    let mut connection = Connection::open(server.address).await?;
-    let path = format!("{CHATS}{chat}/messages");
-    let message = format!(r#"{{"content":"{}"}}"#, "x".repeat(MESSAGE_BYTES));
-    for _ in 0..MESSAGES {
-        connection.exchange(&post(&path, &message)).await?;
-    }
-    for path in ["/openapi.json", "/asyncapi.json", "/docs/swagger-ui-bundle.js", "/readyz", &path] {
-        connection.exchange(&get(path)).await?;
-    }
-    drop(Live::open(server.address, &chat).await?);
-    sleep(Duration::from_millis(500)).await;
-    Ok(Target { chat })
 }
 
 /// Lets members of the target's chat talk, and read what is said, until the tasks are dropped.
@@ -249,14 +183,16 @@ async fn talk(server: &Server, target: &Target) -> Outcome<JoinSet<()>> {
     Ok(talkers)
 }
 
-/// Waits until the server's memory is about what it was. Returns its memory, and the time since the attack's end.
-async fn give_back(server: &Server, idle: u64, time: Duration) -> Outcome<(u64, Duration)> {
+/// Waits until the server's memory is about what it was: while it is within the bound for at most `settle`, and above it
+/// for at most [`BACK`]. Returns its memory, and the time since the attack's end.
+async fn give_back(server: &Server, idle: u64, settle: Duration) -> (u64, Duration) {
     let started = Instant::now();
     loop {
-        let (Ok(memory), elapsed) = (server.resident(), started.elapsed()) else { return Ok((0, started.elapsed())) };
-        let limit = if memory > idle + MEMORY { BACK } else { time };
+        // A server that has ended has no memory.
+        let (memory, elapsed) = (server.resident().unwrap_or_default(), started.elapsed());
+        let limit = if memory > idle + MEMORY { BACK } else { settle };
         if memory <= idle + GIVEN_BACK || elapsed >= limit {
-            return Ok((memory, elapsed));
+            return (memory, elapsed);
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -279,7 +215,7 @@ fn attacks_table(rows: &[Row]) -> String {
         "p50",
         "p99",
         "longest",
-        "failed",
+        "failed probes",
         "idle",
         "peak",
         "after",

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    Attack, AttackOptions,
     crowd::{Crowd, Tally, sources},
-    warm_up,
+    scripts::Attack,
+    setup::{AttackOptions, warm_up},
 };
 use crate::{Outcome, database::Database, report::table, server::Server, tables};
 

@@ -64,7 +64,9 @@ pub(super) enum Then {
 pub(super) struct Tally {
     open: AtomicUsize,
     most: AtomicUsize,
+    attempted: AtomicUsize,
     opened: AtomicUsize,
+    ended: AtomicUsize,
     prompt: AtomicUsize,
     requests: AtomicU64,
     statuses: Mutex<BTreeMap<u16, usize>>,
@@ -79,6 +81,16 @@ impl Tally {
     /// Connections that were opened, those that were opened again included.
     pub(super) fn opened(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were begun.
+    pub(super) fn attempted(&self) -> usize {
+        self.attempted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were open, and that the server then ended.
+    pub(super) fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Connections that were open within 0.9 s.
@@ -171,14 +183,21 @@ struct Client {
 impl Client {
     /// Opens a connection and follows the script until the server closes it.
     async fn connect_once(&self) -> io::Result<()> {
+        self.tally.attempted.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         if let Then::Ask(request) = self.script.then {
             let connection = Connection::open_from(self.source, self.address).await?;
             let _open = self.tally.open(started.elapsed());
             return self.ask(connection, request).await;
         }
-        let mut stream = connect_from(self.source, self.address, self.script.receive_buffer).await?;
+        let stream = connect_from(self.source, self.address, self.script.receive_buffer).await?;
         let _open = self.tally.open(started.elapsed());
+        let outcome = self.follow(stream).await;
+        self.tally.ended.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    async fn follow(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.write_all(&self.script.opening).await?;
         if let Some(frames) = &self.script.upgraded {
             self.upgrade(&mut stream).await?;
@@ -295,7 +314,14 @@ mod tests {
         for _ in 0..3 {
             rest.push(timeout(Duration::from_secs(20), listener.accept()).await.expect("opened again").unwrap().0);
         }
-        assert_eq!((tally.most(), tally.opened()), (3, 4));
+        // The fourth connection is accepted before its client counts it.
+        let counted = async {
+            while tally.opened() < 4 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), counted).await.expect("four connections are counted");
+        assert_eq!((tally.most(), tally.opened(), tally.ended(), tally.attempted()), (3, 4, 1, 4));
         assert_eq!(tally.statuses(), BTreeMap::from([(408, 1)]));
         crowd.stop().await;
         let ended = timeout(Duration::from_secs(20), rest[2].read_to_end(&mut Vec::new())).await;

@@ -10,6 +10,7 @@ mod setup;
 mod stop;
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr},
     process::ExitCode,
@@ -27,7 +28,7 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     Outcome,
     database::Database,
-    http::{CHATS, Connection, new_chat, post},
+    http::{CHATS, Connection, get, new_chat, post},
     machine,
     options::named_revision,
     report::{quantity, table},
@@ -116,6 +117,7 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
     let wanted = attack.connections.min(most);
     let sources = sources(many);
     let every = Duration::from_millis(options.probe_millis);
+    let (keys, cpu) = (key_metrics(&server).await?, server.processor_micros()?);
     let prober = Prober::start(server.address, server.process(), vec![sources[0], ELSEWHERE], every);
     let tally = Arc::new(Tally::default());
     let time = Duration::from_secs(options.seconds);
@@ -138,33 +140,55 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
     }
     drop(talkers);
     let seen = prober.stop().await?;
+    let cpu = Duration::from_secs_f64((server.processor_micros().unwrap_or(cpu) - cpu).max(0.0) / 1e6);
     let settle = if options.quick { Duration::ZERO } else { SETTLE };
     let (after, back) = give_back(&server, idle, settle).await;
-    let mut failures = Vec::new();
-    if seen.failed > 0 {
-        let first = seen.failures.first().map(String::as_str).unwrap_or_default();
-        failures.push(format!("{} of {} probes failed: {first}", seen.failed, seen.failed + seen.latencies.len()));
-    }
-    if seen.peak > idle + MEMORY {
-        failures.push(format!("memory rose from {} to {}", tables::bytes(idle), tables::bytes(seen.peak)));
-    }
-    if after > idle + MEMORY {
-        failures.push(format!("memory is still {} after {} s", tables::bytes(after), back.as_secs()));
-    }
-    let unexpected: Vec<u16> =
-        tally.statuses().into_keys().filter(|status| !attack.statuses.contains(status)).collect();
-    if !attack.statuses.is_empty() && (!unexpected.is_empty() || tally.statuses().is_empty()) {
-        failures.push(format!("answered {:?} instead of {:?}", tally.statuses(), attack.statuses));
-    }
-    if !server.is_running()? {
-        failures.push("the server has ended".to_owned());
-    } else if let Err(error) = serves(&server).await {
-        failures.push(format!("afterwards a request fails: {error}"));
-    }
+    let afterwards = if server.is_running()? { serves(&server).await } else { Err("the server has ended".into()) };
     let mut details = seen.details.clone();
     details.extend(seen.failures.iter().map(|failure| format!("failed: {failure}")));
-    details.push(format!("statuses: {:?}", tally.statuses()));
-    Ok(Row { attack: attack.name, many, wanted, tally, seen, idle, after, back, details, failures })
+    details.push(format!(
+        "opened {} connections, of which the server ended {}; statuses {:?}; processor time of the server {}",
+        tally.opened(),
+        tally.ended(),
+        tally.statuses(),
+        tables::seconds(cpu)
+    ));
+    let keys_after = key_metrics(&server).await.unwrap_or_default();
+    details.extend(keys_after.difference(&keys).map(|line| format!("metric: {line}")));
+    let mut row =
+        Row { attack: attack.name, many, wanted, tally, seen, idle, after, back, details, failures: Vec::new() };
+    row.judge(attack, afterwards);
+    Ok(row)
+}
+
+impl Row {
+    /// Notes all that was not as it should be.
+    fn judge(&mut self, attack: &Attack, afterwards: Outcome<()>) {
+        let mut failures = Vec::new();
+        let (seen, idle) = (&self.seen, self.idle);
+        if seen.failed > 0 {
+            let first = seen.failures.first().map(String::as_str).unwrap_or_default();
+            failures.push(format!("{} of {} probes failed: {first}", seen.failed, seen.failed + seen.latencies.len()));
+        }
+        if seen.peak > idle + MEMORY {
+            failures.push(format!("memory rose from {} to {}", tables::bytes(idle), tables::bytes(seen.peak)));
+        }
+        if self.after > idle + MEMORY {
+            failures.push(format!("memory is still {} after {} s", tables::bytes(self.after), self.back.as_secs()));
+        }
+        let statuses = self.tally.statuses();
+        let expected = |status: &u16| attack.statuses.contains(status);
+        if !attack.statuses.is_empty() && (statuses.is_empty() || !statuses.keys().all(expected)) {
+            failures.push(format!("answered {statuses:?} instead of {:?}", attack.statuses));
+        }
+        if attack.ended && self.tally.ended() == 0 {
+            failures.push("the server ended none of the connections".to_owned());
+        }
+        if let Err(error) = afterwards {
+            failures.push(format!("afterwards: {error}"));
+        }
+        self.failures = failures;
+    }
 }
 
 /// Lets members of the target's chat talk, and read what is said, until the tasks are dropped.
@@ -198,6 +222,16 @@ async fn give_back(server: &Server, idle: u64, settle: Duration) -> (u64, Durati
     }
 }
 
+/// The server's metrics about keys and authentication, a line each.
+async fn key_metrics(server: &Server) -> Outcome<BTreeSet<String>> {
+    let mut connection = Connection::open_from(ELSEWHERE, server.address).await?;
+    let request = get("/metrics");
+    let metrics = tokio::time::timeout(Duration::from_secs(10), connection.exchange(&request)).await??;
+    let lines = String::from_utf8_lossy(metrics);
+    let about_keys = |line: &&str| !line.starts_with('#') && (line.contains("_key") || line.contains("auth"));
+    Ok(lines.lines().filter(about_keys).map(str::to_owned).collect())
+}
+
 /// Creates a chat, as any client would.
 async fn serves(server: &Server) -> Outcome<()> {
     let create = async {
@@ -226,7 +260,7 @@ fn attacks_table(rows: &[Row]) -> String {
         let micros = |percent| quantity(row.seen.percentile(percent).as_secs_f64() * 1e6, Unit::Micros);
         let mut held = format!("{} of {}", row.tally.most(), row.wanted);
         if row.attack == "connect storm" {
-            _ = write!(held, "; {} of {} prompt", row.tally.prompt(), row.tally.opened());
+            _ = write!(held, "; {} of {} open in 0.9 s", row.tally.prompt(), row.tally.attempted());
         }
         vec![
             row.attack.to_owned(),

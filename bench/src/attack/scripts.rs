@@ -32,6 +32,8 @@ pub(super) struct Attack {
     pub(super) script: fn(&Target) -> Script,
     /// The only statuses that may be answered; empty: any.
     pub(super) statuses: &'static [u16],
+    /// Whether the server must end its connections.
+    pub(super) ended: bool,
     /// Whether members of the chat talk meanwhile.
     pub(super) talk: bool,
     /// Whether it is among the stuck connections beside which a stop is timed.
@@ -59,7 +61,16 @@ const HALF_A_HEAD: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Endless
 const SLOW_BODY: usize = 4_096;
 
 const fn attack(name: &'static str, connections: usize, script: fn(&Target) -> Script) -> Attack {
-    Attack { name, connections, opening: Opening::Evenly, script, statuses: &[], talk: false, stop: false }
+    Attack {
+        name,
+        connections,
+        opening: Opening::Evenly,
+        script,
+        statuses: &[],
+        ended: false,
+        talk: false,
+        stop: false,
+    }
 }
 
 impl Attack {
@@ -69,6 +80,10 @@ impl Attack {
 
     const fn answered_by(self, statuses: &'static [u16]) -> Self {
         Self { statuses, ..self }
+    }
+
+    const fn ended(self) -> Self {
+        Self { ended: true, ..self }
     }
 
     const fn while_others_talk(self) -> Self {
@@ -127,7 +142,8 @@ pub(super) const ATTACKS: [Attack; 27] = [
     attack("WebSocket, empty fragments", 8, |target| Script {
         then: Then::Repeat(client_frame(0x00, 0).repeat(4_096)),
         ..live(target, client_frame(0x01, 0))
-    }),
+    })
+    .ended(),
     attack("WebSocket, pings, pongs never read", 8, |target| Script {
         then: Then::Repeat(client_frame(0x89, 0).repeat(4_096)),
         ..live(target, Vec::new())

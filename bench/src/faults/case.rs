@@ -25,6 +25,8 @@ const BEFORE: Duration = Duration::from_millis(1_500);
 const AFTER: Duration = Duration::from_secs(1);
 /// A server that has not recovered by then does not recover.
 const RECOVERY: Duration = Duration::from_secs(30);
+/// Times count from the moment before a fault is begun, but at most this long before it has begun.
+const LONGEST_BEGINNING: Duration = Duration::from_millis(500);
 /// The number of lost changes that are described; all are counted.
 const DESCRIBED: usize = 5;
 
@@ -139,8 +141,8 @@ pub(super) async fn measure(
     let load = Load::start(server.address, WORKERS);
     let timeline = load.timeline.clone();
     sleep(BEFORE).await;
-    let begun = Instant::now();
     let inject = case.inject;
+    let before = Instant::now();
     let undo = match tokio::task::spawn_blocking(inject).await? {
         Ok(undo) => undo,
         Err(error) if case.optional => {
@@ -149,6 +151,8 @@ pub(super) async fn measure(
         }
         Err(error) => return Err(format!("{}: {error}", case.name).into()),
     };
+    // Where it takes long to begin the fault, it is the end of that which counts.
+    let begun = before.max(Instant::now().checked_sub(LONGEST_BEGINNING).unwrap_or(before));
     let beside = case.beside.map(|beside| beside(&timeline));
     sleep(case.hold).await;
     let held = Instant::now();

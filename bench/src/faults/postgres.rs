@@ -37,8 +37,10 @@ const DOWN: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The contract's bound for a write whose database does not answer; later ones must succeed where others go on.
 const WRITE_BOUND: Duration = Duration::from_secs(5);
-/// Workers of a second node.
-const OTHER_WORKERS: usize = 4;
+/// Workers of a second node, which is stopped within a transaction.
+const OTHER_WORKERS: usize = 8;
+/// How often a node is stopped until it was within a transaction.
+const FREEZES: usize = 60;
 
 const NAMES: [&str; 8] = [
     "all processes stopped (SIGSTOP)",
@@ -104,7 +106,7 @@ pub(super) async fn run(
                 let other = other.insert(Server::start(&program, Database::Shared(through)).await?);
                 loads.push(Load::start(other.address, OTHER_WORKERS));
                 let process = other.process();
-                Case::new(name, service, hold.max(2 * WRITE_BOUND), move || stop(vec![process]))
+                Case::new(name, service, hold.max(2 * WRITE_BOUND), move || freeze_in_transaction(&process, &own))
             }
             "default_transaction_read_only on" => {
                 let cluster = cluster.clone();
@@ -147,6 +149,22 @@ fn set_network(network: tokio::sync::watch::Sender<Network>, to: Network) -> Und
 fn stop(processes: Vec<String>) -> Outcome<Undo> {
     send_signal("STOP", &processes)?;
     Ok(Undo::new(move || send_signal("CONT", &processes)))
+}
+
+/// Stops a node at a moment at which one of its transactions is open, so that it keeps locks.
+fn freeze_in_transaction(process: &str, cluster: &Cluster) -> Outcome<Undo> {
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state = 'idle in transaction' AND state_change < clock_timestamp() - interval '200 ms'";
+    for _ in 0..FREEZES {
+        let undo = stop(vec![process.to_owned()])?;
+        thread::sleep(Duration::from_millis(250));
+        if cluster.execute(open)?.trim() != "0" {
+            return Ok(undo);
+        }
+        undo.undo()?;
+        thread::sleep(Duration::from_millis(40));
+    }
+    Err("the node was never stopped within a transaction".into())
 }
 
 fn stop_processes(postmaster: &Mutex<Postmaster>) -> Outcome<Undo> {

@@ -25,8 +25,6 @@ const BEFORE: Duration = Duration::from_millis(1_500);
 const AFTER: Duration = Duration::from_secs(1);
 /// A server that has not recovered by then does not recover.
 const RECOVERY: Duration = Duration::from_secs(30);
-/// Times count from the moment before a fault is begun, but at most this long before it has begun.
-const LONGEST_BEGINNING: Duration = Duration::from_millis(500);
 /// The number of lost changes that are described; all are counted.
 const DESCRIBED: usize = 5;
 
@@ -41,33 +39,44 @@ pub(super) enum Expected {
     ServiceAfter(Duration),
     /// Requests may fail, and work again afterwards.
     Recovery,
-    /// `/readyz` is not 200, and soon no write is acknowledged; there is no way back.
-    Refusing,
+    /// `/readyz` is not 200, and there is no way back.
+    UnreadyForGood,
+    /// The same, and writes are refused: they would be lost.
+    RefusalForGood,
 }
 
 /// Ends a fault when it is asked to, or else when it is dropped.
-pub(super) struct Undo(Option<Box<dyn FnOnce() -> Outcome<()> + Send>>);
+pub(super) struct Undo {
+    undo: Option<Box<dyn FnOnce() -> Outcome<()> + Send>>,
+    began: Option<Instant>,
+}
 
 impl Undo {
     /// A fault that `undo` ends. Blocking.
     pub(super) fn new(undo: impl FnOnce() -> Outcome<()> + Send + 'static) -> Self {
-        Self(Some(Box::new(undo)))
+        Self { undo: Some(Box::new(undo)), began: None }
     }
 
     /// A fault without an end.
     pub(super) fn none() -> Self {
-        Self(None)
+        Self { undo: None, began: None }
+    }
+
+    /// A fault that took time to make, and whose times count from now on.
+    pub(super) fn began_now(mut self) -> Self {
+        self.began = Some(Instant::now());
+        self
     }
 
     /// Ends the fault. Blocking.
     pub(super) fn undo(mut self) -> Outcome<()> {
-        self.0.take().map_or(Ok(()), |undo| undo())
+        self.undo.take().map_or(Ok(()), |undo| undo())
     }
 }
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if let Some(undo) = self.0.take()
+        if let Some(undo) = self.undo.take()
             && let Err(error) = undo()
         {
             eprintln!("a fault may be left over: {error}");
@@ -151,13 +160,12 @@ pub(super) async fn measure(
         }
         Err(error) => return Err(format!("{}: {error}", case.name).into()),
     };
-    // Where it takes long to begin the fault, it is the end of that which counts.
-    let begun = before.max(Instant::now().checked_sub(LONGEST_BEGINNING).unwrap_or(before));
+    let begun = undo.began.unwrap_or(before);
     let beside = case.beside.map(|beside| beside(&timeline));
     sleep(case.hold).await;
     let held = Instant::now();
     let mut failures = Vec::new();
-    let lasting = case.expected == Expected::Refusing;
+    let lasting = matches!(case.expected, Expected::UnreadyForGood | Expected::RefusalForGood);
     tokio::task::spawn_blocking(|| undo.undo()).await??;
     let ended = Instant::now();
     if !lasting {
@@ -203,13 +211,11 @@ async fn await_recovery(timeline: &Timeline, ended: Instant) {
 /// Compares what was seen between a fault's beginning and its end with what is expected.
 fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant, failures: &mut Vec<String>) {
     let within = |time: Option<Duration>| time.is_some_and(|time| begun + time <= held);
-    let refuses = matches!(expected, Expected::Refusal);
-    if refuses && !within(timeline.refused(begun)) {
+    if expected == Expected::Refusal && !within(timeline.refused(begun)) {
         failures.push("no request was answered 503".to_owned());
     }
-    if matches!(expected, Expected::Refusal | Expected::Unready | Expected::Refusing)
-        && !within(timeline.unready(begun))
-    {
+    let ready = matches!(expected, Expected::ServiceAfter(_) | Expected::Recovery);
+    if !ready && !within(timeline.unready(begun)) {
         failures.push("/readyz stayed 200".to_owned());
     }
     if let Expected::ServiceAfter(time) = expected {
@@ -222,7 +228,7 @@ fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant,
             failures.push("no write succeeded while others should go on".to_owned());
         }
     }
-    if expected == Expected::Refusing {
+    if expected == Expected::RefusalForGood {
         let acknowledged = timeline.acknowledged(begun + held.duration_since(begun) / 2, held);
         if acknowledged > 0 {
             failures.push(format!("{acknowledged} writes were acknowledged on a database that is gone"));

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::ToSocketAddrs as _,
+    net::{SocketAddr, ToSocketAddrs as _},
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -37,9 +37,13 @@ const DOWN: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The contract's bound for a write whose database does not answer; later ones must succeed where others go on.
 const WRITE_BOUND: Duration = Duration::from_secs(5);
-/// Workers of a second node, which is stopped within a transaction.
-const OTHER_WORKERS: usize = 8;
-/// How often a node is stopped until it was within a transaction.
+/// Workers of a second node.
+const OTHER_WORKERS: usize = 4;
+/// Clients of that node that all send to one chat.
+const SENDS: usize = 8;
+/// The pause between two messages of one of them.
+const SEND: Duration = Duration::from_millis(10);
+/// How often that node is stopped until it holds a lock.
 const FREEZES: usize = 60;
 
 const NAMES: [&str; 8] = [
@@ -71,7 +75,7 @@ pub(super) async fn run(
         let server = Server::start(&program, Database::Shared(through.clone())).await?;
         let chat = new_chat(server.address).await?;
         let mut other = None;
-        let mut loads = Vec::new();
+        let (mut loads, mut sends) = (Vec::new(), Vec::new());
         let hold = options.hold();
         let service = Expected::ServiceAfter(WRITE_BOUND);
         let network = forwarder.network.clone();
@@ -99,14 +103,19 @@ pub(super) async fn run(
                 let (address, chat) = (server.address, chat.clone());
                 let lock = format!("BEGIN; SELECT 1 FROM chats WHERE id = '{chat}' FOR UPDATE;");
                 let mut case = Case::new(name, service, hold.max(2 * WRITE_BOUND), move || session(&own, &lock));
-                case.beside = Some(Box::new(move |timeline| blocked_sends(address, chat, timeline)));
+                case.beside = Some(Box::new(move |timeline| send_to(address, &chat, timeline)));
                 case
             }
             "another node frozen (SIGSTOP)" => {
                 let other = other.insert(Server::start(&program, Database::Shared(through)).await?);
                 loads.push(Load::start(other.address, OTHER_WORKERS));
-                let process = other.process();
-                Case::new(name, service, hold.max(2 * WRITE_BOUND), move || freeze_in_transaction(&process, &own))
+                let unseen = Arc::new(Timeline::default());
+                sends.extend((0..SENDS).map(|_| send_to(other.address, &chat, &unseen)));
+                let (process, address, locked) = (other.process(), server.address, chat.clone());
+                let inject = move || freeze_with_lock(&process, &own, &locked);
+                let mut case = Case::new(name, service, hold.max(2 * WRITE_BOUND), inject);
+                case.beside = Some(Box::new(move |timeline| send_to(address, &chat, timeline)));
+                case
             }
             "default_transaction_read_only on" => {
                 let cluster = cluster.clone();
@@ -115,7 +124,7 @@ pub(super) async fn run(
             _ => Case::new(name, Expected::ServiceAfter(Duration::ZERO), hold, move || add_columns(&own)),
         };
         rows.extend(measure(server, &program, case, "PostgreSQL", loads, notes).await?);
-        drop(other);
+        drop((sends, other));
         drop(database);
     }
     Ok(())
@@ -132,10 +141,10 @@ fn after_host(url: &str) -> Outcome<&str> {
     Ok(&host[host.find('/').ok_or("the URL has no database")?..])
 }
 
-fn upstream(url: &str) -> Outcome<std::net::SocketAddr> {
+fn upstream(url: &str) -> Outcome<SocketAddr> {
     let host = &url[before_host(url)?.len()..url.len() - after_host(url)?.len()];
     let host = if host.contains(':') { host.to_owned() } else { format!("{host}:5432") };
-    host.to_socket_addrs()?.find(std::net::SocketAddr::is_ipv4).ok_or_else(|| format!("no address of {host}").into())
+    host.to_socket_addrs()?.find(SocketAddr::is_ipv4).ok_or_else(|| format!("no address of {host}").into())
 }
 
 fn set_network(network: tokio::sync::watch::Sender<Network>, to: Network) -> Undo {
@@ -151,20 +160,21 @@ fn stop(processes: Vec<String>) -> Outcome<Undo> {
     Ok(Undo::new(move || send_signal("CONT", &processes)))
 }
 
-/// Stops a node at a moment at which one of its transactions is open, so that it keeps locks.
-fn freeze_in_transaction(process: &str, cluster: &Cluster) -> Outcome<Undo> {
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                AND state = 'idle in transaction' AND state_change < clock_timestamp() - interval '200 ms'";
+/// Stops a node at a moment at which it has locked a chat's row.
+fn freeze_with_lock(process: &str, cluster: &Cluster, chat: &str) -> Outcome<Undo> {
+    let lock = format!("SELECT 1 FROM chats WHERE id = '{chat}' FOR UPDATE NOWAIT");
     for _ in 0..FREEZES {
         let undo = stop(vec![process.to_owned()])?;
+        // What PostgreSQL was already asked to commit is committed by then.
         thread::sleep(Duration::from_millis(250));
-        if cluster.execute(open)?.trim() != "0" {
-            return Ok(undo);
+        match cluster.execute(&lock) {
+            Err(error) if error.to_string().contains("could not obtain lock") => return Ok(undo.began_now()),
+            Err(error) => return Err(error),
+            Ok(_) => undo.undo()?,
         }
-        undo.undo()?;
         thread::sleep(Duration::from_millis(40));
     }
-    Err("the node was never stopped within a transaction".into())
+    Err("the node was never stopped while it held a lock".into())
 }
 
 fn stop_processes(postmaster: &Mutex<Postmaster>) -> Outcome<Undo> {
@@ -196,18 +206,18 @@ fn session(cluster: &Cluster, statements: &str) -> Outcome<Undo> {
         BufReader::new(stdout).read_line(&mut line)?;
     }
     let undo = Undo::new(move || end(child));
-    if line.trim() == "1" { Ok(undo) } else { Err("the row cannot be locked".into()) }
+    if line.trim() == "1" { Ok(undo.began_now()) } else { Err("the row cannot be locked".into()) }
 }
 
 /// Sends messages to a chat, one after the other, until it is dropped.
-fn blocked_sends(address: std::net::SocketAddr, chat: String, timeline: &Arc<Timeline>) -> JoinSet<()> {
+fn send_to(address: SocketAddr, chat: &str, timeline: &Arc<Timeline>) -> JoinSet<()> {
     let mut client = Client { address, connection: None, timeline: timeline.clone() };
     let mut sends = JoinSet::new();
+    let request = post(&format!("{CHATS}{chat}/messages"), r#"{"content":"one of many"}"#);
     sends.spawn(async move {
-        let request = post(&format!("{CHATS}{chat}/messages"), r#"{"content":"blocked"}"#);
         loop {
             _ = client.ask(Operation::Blocked, &request).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(SEND).await;
         }
     });
     sends

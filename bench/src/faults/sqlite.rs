@@ -6,6 +6,11 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -25,6 +30,8 @@ const DISK: u32 = 96;
 const FILE_SIZE: u64 = 64 * 1024;
 /// The bytes that are overwritten: the first two pages of the file.
 const OVERWRITTEN: usize = 8 * 1024;
+/// How often they are.
+const OVERWRITE: Duration = Duration::from_millis(50);
 /// Uses a database until its standard input ends; the statement that begins the transaction is the second argument.
 const OTHER_PROCESS: &str = "
 import sqlite3, sys
@@ -77,8 +84,8 @@ const FAULTS: [Fault; 9] = [
         ..fault("write lock held by another process", Expected::Refusal, hold_lock).optional()
     },
     fault("read transaction of another process", Expected::ServiceAfter(Duration::ZERO), hold_snapshot).optional(),
-    fault("file deleted", Expected::Refusing, delete_file),
-    fault("first pages overwritten", Expected::Refusing, overwrite),
+    fault("file deleted", Expected::RefusalForGood, delete_file),
+    fault("first pages overwritten", Expected::UnreadyForGood, overwrite),
 ];
 
 /// Runs all faults that are wanted.
@@ -179,11 +186,21 @@ fn delete_file(place: &Place) -> Outcome<Undo> {
     Ok(Undo::none())
 }
 
+/// Overwrites the first pages again and again: a checkpoint may put right those that the log has too.
 fn overwrite(place: &Place) -> Outcome<Undo> {
     let file = File::options().write(true).open(&place.file)?;
     file.write_all_at(&[0xa5; OVERWRITTEN], 0)?;
-    file.sync_all()?;
-    Ok(Undo::none())
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = ended.clone();
+    let thread = thread::spawn(move || {
+        while !end.load(Ordering::Relaxed) && file.write_all_at(&[0xa5; OVERWRITTEN], 0).is_ok() {
+            thread::sleep(OVERWRITE);
+        }
+    });
+    Ok(Undo::new(move || {
+        ended.store(true, Ordering::Relaxed);
+        thread.join().map_err(|_| "the thread that overwrites pages panicked".into())
+    }))
 }
 
 fn hold_lock(place: &Place) -> Outcome<Undo> {
@@ -203,7 +220,11 @@ fn use_from_another_process(file: &Path, begin: &str) -> Outcome<Undo> {
         BufReader::new(stdout).read_line(&mut line)?;
     }
     let undo = Undo::new(move || end(child));
-    if line.trim() == "begun" { Ok(undo) } else { Err("the other process did not begin its transaction".into()) }
+    if line.trim() == "begun" {
+        Ok(undo.began_now())
+    } else {
+        Err("the other process did not begin its transaction".into())
+    }
 }
 
 /// Closes a process's standard input, and waits for its end.

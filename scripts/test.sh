@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # In this order; what each does is the second line of its file.
-stages=(tools lint rust postgres spec websocket clients examples docs browser instructions)
+stages=(tools lint rust postgres attack spec websocket clients examples docs browser instructions)
 # No stage takes a quarter of this on two cores, a first build included; it is for what would never end.
 minutes_at_most=20
 

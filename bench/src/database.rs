@@ -26,6 +26,8 @@ pub(crate) enum Database {
     Sqlite(TempDir),
     /// One of a cluster.
     Postgres { cluster: Cluster, name: String },
+    /// The URL of a database that another handle owns.
+    Shared(String),
 }
 
 impl Database {
@@ -60,6 +62,7 @@ impl Database {
                 let (server, _) = cluster.url.rsplit_once('/').unwrap_or((&cluster.url, ""));
                 format!("{server}/{name}")
             }
+            Self::Shared(url) => url.clone(),
         }
     }
 }
@@ -74,16 +77,21 @@ impl Drop for Database {
     }
 }
 
+/// Settings of PostgreSQL's client: a bound on connecting, and transactions that write even where the default forbids it.
+pub(crate) const CLIENT_SETTINGS: [(&str, &str); 2] =
+    [("PGCONNECT_TIMEOUT", "10"), ("PGOPTIONS", "-c default_transaction_read_only=off")];
+
 impl Cluster {
     /// What the server calls itself, as in `PostgreSQL 17.2`.
     pub(crate) fn version(&self) -> Outcome<String> {
         Ok(format!("PostgreSQL {}", self.execute("SHOW server_version")?.split(' ').next().unwrap_or_default().trim()))
     }
 
-    fn execute(&self, statement: &str) -> Outcome<String> {
+    /// Executes statements, and returns the rows that they return, a line each.
+    pub(crate) fn execute(&self, statement: &str) -> Outcome<String> {
         let mut psql = Command::new(&self.psql);
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", statement, &self.url]);
-        let output = psql.stdin(Stdio::null()).env("PGCONNECT_TIMEOUT", "10").output();
+        let output = psql.stdin(Stdio::null()).envs(CLIENT_SETTINGS).output();
         let output = output.map_err(|error| format!("{}: {error}", self.psql.display()))?;
         if !output.status.success() {
             return Err(format!("{statement}: {}", String::from_utf8_lossy(&output.stderr)).into());

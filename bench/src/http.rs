@@ -1,10 +1,14 @@
 //! HTTP/1.1 by hand, as little as the answers need, so that the load costs the machine less than what it measures.
 
-use std::{io, net::SocketAddr};
+use std::{
+    fmt::Write as _,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::server::KEY;
@@ -28,24 +32,48 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
+    /// Opens a connection whose local address is `source`.
+    pub(crate) async fn open_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let stream = connect_from(source, address, None).await?;
+        Ok(Self { stream, buffer: Vec::with_capacity(1024) })
+    }
+
     /// Sends `request` and returns the answer's body.
     ///
     /// # Errors
     /// Any answer but a 2xx of known length is one.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<&[u8]> {
-        self.stream.write_all(request).await?;
+        let head = self.send(request).await?;
+        let length = body_length(&self.buffer[..head])?;
+        self.body(head, length).await
+    }
+
+    /// Sends `request` and returns the answer's status and body, whatever the status is.
+    pub(crate) async fn answer(&mut self, request: &[u8]) -> io::Result<(u16, &[u8])> {
+        let head = self.send(request).await?;
+        let status = status(&self.buffer).ok_or_else(|| io::Error::other("the answer has no status line"))?;
+        let length =
+            content_length(&self.buffer[..head]).ok_or_else(|| io::Error::other("the answer has no length"))?;
+        Ok((status, self.body(head, length).await?))
+    }
+
+    /// Sends `request`, reads the answer's head, and returns its length.
+    async fn send(&mut self, request: &[u8]) -> io::Result<usize> {
         self.buffer.clear();
-        let head = loop {
+        self.stream.write_all(request).await?;
+        loop {
             self.fill().await?;
             if let Some(end) = end_of_head(&self.buffer) {
-                break end;
+                return Ok(end);
             }
-        };
-        let whole = head + body_length(&self.buffer[..head])?;
-        while self.buffer.len() < whole {
+        }
+    }
+
+    async fn body(&mut self, head: usize, length: usize) -> io::Result<&[u8]> {
+        while self.buffer.len() < head + length {
             self.fill().await?;
         }
-        Ok(&self.buffer[head..whole])
+        Ok(&self.buffer[head..head + length])
     }
 
     async fn fill(&mut self) -> io::Result<()> {
@@ -61,15 +89,39 @@ pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end + 4)
 }
 
-fn body_length(head: &[u8]) -> io::Result<usize> {
+/// Connects to `address` from the local address `source`; `receive_buffer` bounds the kernel's receive buffer, in bytes.
+pub(crate) async fn connect_from(
+    source: IpAddr,
+    address: SocketAddr,
+    receive_buffer: Option<u32>,
+) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.bind(SocketAddr::new(source, 0))?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The status in the first line of an answer, once that much of it has arrived.
+pub(crate) fn status(answer: &[u8]) -> Option<u16> {
+    std::str::from_utf8(answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-length:";
     let length = head.split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(NAME.len())?;
         name.eq_ignore_ascii_case(NAME).then(|| std::str::from_utf8(value).ok()?.trim().parse().ok())?
     });
     // 204 is an answer without a body.
-    let length = if head.starts_with(b"HTTP/1.1 204 ") { Some(0) } else { length };
-    match length {
+    if head.starts_with(b"HTTP/1.1 204 ") { Some(0) } else { length }
+}
+
+fn body_length(head: &[u8]) -> io::Result<usize> {
+    match content_length(head) {
         Some(length) if head.starts_with(b"HTTP/1.1 2") => Ok(length),
         _ => Err(io::Error::other(String::from_utf8_lossy(head).into_owned())),
     }
@@ -88,6 +140,20 @@ pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A request with the key, `headers` and, when there is one, a body of JSON.
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n");
+    for (name, value) in headers {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    if let Some(body) = body {
+        _ = write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    } else {
+        text.push_str("\r\n");
+    }
+    text.into_bytes()
 }
 
 /// A member of an answer that is a JSON object.
@@ -113,6 +179,16 @@ mod tests {
         assert_eq!(body_length(&answer[..end]).unwrap(), 17);
         assert_eq!(end_of_head(&answer[..end - 1]), None);
         assert_eq!(body_length(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), 0);
+        assert_eq!([status(answer), status(&answer[..12]), status(&answer[..11])], [Some(201), Some(201), None]);
+    }
+
+    #[test]
+    fn a_request_has_its_headers_and_the_length_of_its_body() {
+        let with_body = String::from_utf8(request("PATCH", "/x", &[("Idempotency-Key", "k")], Some("{}"))).unwrap();
+        assert!(with_body.starts_with("PATCH /x HTTP/1.1\r\n"), "{with_body}");
+        assert!(with_body.contains("\r\nIdempotency-Key: k\r\n"), "{with_body}");
+        assert!(with_body.ends_with("\r\nContent-Length: 2\r\n\r\n{}"), "{with_body}");
+        assert!(request("DELETE", "/x", &[], None).ends_with(b"\r\n\r\n"));
     }
 
     #[test]

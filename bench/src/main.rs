@@ -3,7 +3,9 @@
 //! `scripts/bench.sh` builds all of it and runs this. What is compared is measured side by side in one run, in turns,
 //! since machines have moods; each figure is the median of its rounds.
 
+mod attack;
 mod database;
+mod faults;
 mod goals;
 mod http;
 mod load;
@@ -15,6 +17,7 @@ mod results;
 mod server;
 mod stats;
 mod suites;
+mod tables;
 mod websocket;
 
 use std::{
@@ -53,6 +56,10 @@ enum Command {
         #[arg(long)]
         into: Option<PathBuf>,
     },
+    /// Attacks Parlor, and measures what ordinary clients see and what it costs.
+    Attack(Box<attack::AttackOptions>),
+    /// Injects faults of the database under load, and checks that what was acknowledged is kept.
+    Faults(Box<faults::FaultOptions>),
     /// Reads all messages of a chat through the SDK, in a process of its own, whose memory is what is measured.
     #[command(hide = true)]
     Stream {
@@ -76,11 +83,20 @@ fn main() -> Outcome<ExitCode> {
                 Some(page) => {
                     let text = std::fs::read_to_string(&page);
                     let text = text.map_err(|error| format!("{}: {error}", page.display()))?;
-                    replace(&page, report::into_page(&text, &report)?.as_bytes())?;
+                    replace(&page, report::into_page(&text, report::FIGURES, &report)?.as_bytes())?;
                 }
                 None => print!("{report}"),
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Attack(options) => {
+            // One thread: the attacker must leave a core to the server.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(until_signalled(attack::run(&options)))
+        }
+        Command::Faults(options) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(until_signalled(faults::run(&options)))
         }
         Command::Stream { url, chat } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -104,15 +120,18 @@ fn run(options: &Options) -> Outcome<ExitCode> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(options.load_threads).enable_all().build()?;
-    runtime.block_on(async {
-        let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        // What has been started ends with its handles, which are dropped with the future.
-        tokio::select! {
-            outcome = measure(options) => outcome,
-            _ = interrupted.recv() => Err("interrupted".into()),
-            _ = ended.recv() => Err("ended by a signal".into()),
-        }
-    })
+    runtime.block_on(until_signalled(measure(options)))
+}
+
+/// Runs `work` until it is done or a signal ends this process. What has been started ends with its handles, which are
+/// dropped with the future.
+async fn until_signalled(work: impl Future<Output = Outcome<ExitCode>>) -> Outcome<ExitCode> {
+    let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupted.recv() => Err("interrupted".into()),
+        _ = ended.recv() => Err("ended by a signal".into()),
+    }
 }
 
 /// Runs the suites, and writes the results after each: a later one that fails takes nothing away.

@@ -219,8 +219,7 @@ impl Options {
 
     /// What is measured.
     pub(crate) fn revision(&self) -> String {
-        let version = concat!("Parlor ", env!("CARGO_PKG_VERSION"));
-        self.revision.as_ref().map_or_else(|| version.to_owned(), |revision| format!("{version} ({revision})"))
+        named_revision(self.revision.as_deref())
     }
 
     /// The cores of the load, if they are not all.
@@ -238,7 +237,7 @@ impl Options {
             Subject::Axum | Subject::Echo => (self.axum.as_ref(), None),
             Subject::FastApi => (self.python.as_ref(), Some(self.fastapi.clone()?)),
         };
-        Some(Program { path: path?.clone(), script, cores })
+        Some(Program { path: path?.clone(), script, cores, log: None })
     }
 
     /// PostgreSQL, if it is there.
@@ -288,6 +287,12 @@ impl Options {
         }
         Ok(notes)
     }
+}
+
+/// The program's name and version, with the name of its revision when there is one.
+pub(crate) fn named_revision(revision: Option<&str>) -> String {
+    let version = concat!("Parlor ", env!("CARGO_PKG_VERSION"));
+    revision.map_or_else(|| version.to_owned(), |revision| format!("{version} ({revision})"))
 }
 
 /// The key of a load on Parlor and SQLite.

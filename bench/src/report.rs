@@ -10,10 +10,8 @@ use crate::{
     results::{Figure, Load, Results, Round, SuiteResults, Unit},
 };
 
-/// What a page has before the report.
-const BEGIN: &str = "<!-- figures: begin -->\n";
-/// And after it.
-const END: &str = "<!-- figures: end -->";
+/// The name of the marks between which docs/PERFORMANCE.md has the report.
+pub(crate) const FIGURES: &str = "figures";
 
 /// Everything that is in the results.
 pub(crate) fn markdown(results: &Results) -> String {
@@ -38,11 +36,12 @@ pub(crate) fn markdown(results: &Results) -> String {
     text
 }
 
-/// Puts a report between the marks of a page.
-pub(crate) fn into_page(page: &str, report: &str) -> Outcome<String> {
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(|| format!("the page has no {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).ok_or_else(|| format!("the page has no {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{report}\n{END}{after}"))
+/// Puts a report between the two marks of this name in a page: `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+pub(crate) fn into_page(page: &str, name: &str, report: &str) -> Outcome<String> {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (before, rest) = page.split_once(&begin).ok_or_else(|| format!("the page has no {begin}"))?;
+    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("the page has no {end}"))?;
+    Ok(format!("{before}{begin}\n{report}\n{end}{after}"))
 }
 
 fn section(text: &mut String, title: &str, content: &str) {
@@ -167,7 +166,7 @@ fn nested(text: &str) -> String {
 }
 
 /// A table whose first `words` columns are words, and the others figures.
-fn table(names: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(names: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
@@ -282,16 +281,18 @@ mod tests {
         }
         let results = Results::read(&results).unwrap();
         let page = fs::read_to_string(page).unwrap();
-        assert_eq!(page, into_page(&page, &markdown(&results)).unwrap());
+        assert_eq!(page, into_page(&page, FIGURES, &markdown(&results)).unwrap());
         assert_eq!(fs::read_to_string(docs.join("performance.svg")).unwrap(), crate::plot::draw(&results));
     }
 
     #[test]
     fn a_report_takes_the_place_of_the_one_before() {
-        let page = format!("above\n{BEGIN}old{END}\nbelow\n");
-        let new = into_page(&page, "new\n").unwrap();
-        assert_eq!(new, format!("above\n{BEGIN}\nnew\n\n{END}\nbelow\n"));
-        assert_eq!(into_page(&new, "new\n").unwrap(), new);
-        assert!(into_page("no marks", "new").is_err());
+        let (begin, end) = ("<!-- figures: begin -->\n", "<!-- figures: end -->");
+        let page = format!("above\n{begin}old{end}\nbelow\n");
+        let new = into_page(&page, FIGURES, "new\n").unwrap();
+        assert_eq!(new, format!("above\n{begin}\nnew\n\n{end}\nbelow\n"));
+        assert_eq!(into_page(&new, FIGURES, "new\n").unwrap(), new);
+        assert!(into_page("no marks", FIGURES, "new").is_err());
+        assert!(into_page(&page, "others", "new").is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -28,6 +28,8 @@ pub(crate) struct Program {
     pub(crate) script: Option<PathBuf>,
     /// The cores that it may use, as `taskset` has them; none: all.
     pub(crate) cores: Option<String>,
+    /// The file to which its standard error is appended; none: this process's own.
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// A running server. Ends with its handle, and its database with it.
@@ -56,6 +58,10 @@ impl Server {
         command.env("PARLOR_LISTEN", "127.0.0.1:0").env("PEER_LISTEN", "127.0.0.1:0");
         command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).env("PEER_API_KEY", KEY);
         command.env("PARLOR_LOG", "warn");
+        if let Some(log) = &program.log {
+            let log = fs::File::options().create(true).append(true).open(log)?;
+            command.stderr(log);
+        }
         let mut child = Ended(command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?);
         let stdout = child.0.stdout.take().ok_or("no standard output")?;
         let name = program.script.as_ref().unwrap_or(&program.path).display();
@@ -81,9 +87,53 @@ impl Server {
         self.database.bytes()
     }
 
-    fn process(&self) -> String {
+    /// Its process id.
+    pub(crate) fn process(&self) -> String {
         self.child.0.id().to_string()
     }
+
+    /// Its database.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Sends it a signal, named as `kill` names it.
+    pub(crate) fn signal(&self, signal: &str) -> Outcome<()> {
+        send_signal(signal, &[self.process()])
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_running(&mut self) -> io::Result<bool> {
+        Ok(self.child.0.try_wait()?.is_none())
+    }
+
+    /// Waits until the process has ended; `None` when it has not within `limit`.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> io::Result<Option<Duration>> {
+        let started = Instant::now();
+        while self.is_running()? {
+            if started.elapsed() >= limit {
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(Some(started.elapsed()))
+    }
+
+    /// Kills it (SIGKILL) and returns its database, for another server to start on.
+    pub(crate) fn kill(self) -> Database {
+        let Self { child, database, .. } = self;
+        drop(child);
+        database
+    }
+}
+
+/// Sends a signal, named as `kill` names it, to processes.
+pub(crate) fn send_signal(signal: &str, processes: &[String]) -> Outcome<()> {
+    let output = Command::new("kill").arg("-s").arg(signal).args(processes).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("kill -s {signal}: {}", String::from_utf8_lossy(&output.stderr).trim()).into())
 }
 
 /// A process that is ended with its handle, however that comes about.
@@ -141,7 +191,7 @@ mod tests {
     fn program(folder: &tempfile::TempDir, script: &str) -> Program {
         let file = folder.path().join("server.sh");
         fs::write(&file, script).unwrap();
-        Program { path: "sh".into(), script: Some(file), cores: None }
+        Program { path: "sh".into(), script: Some(file), cores: None, log: None }
     }
 
     #[tokio::test]
@@ -155,6 +205,21 @@ mod tests {
         let process = server.process();
         drop(server);
         assert!(resident(&process).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_killed_server_leaves_its_database_and_a_stopped_one_tells_when() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = program(&folder, "echo \"It listens on http://127.0.0.1:4711\"; exec sleep 30");
+        let server = Server::start(&program, Database::sqlite(folder.path()).unwrap()).await.unwrap();
+        let (process, url) = (server.process(), server.database().url());
+        let database = server.kill();
+        assert!(resident(&process).is_err());
+        assert_eq!(database.url(), url);
+        let mut server = Server::start(&program, database).await.unwrap();
+        assert_eq!(server.ended(Duration::ZERO).await.unwrap(), None);
+        server.signal("TERM").unwrap();
+        assert!(server.ended(Duration::from_secs(20)).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -26,10 +26,15 @@ pub(crate) struct Live {
 impl Live {
     /// Connects, and takes the first event.
     pub(crate) async fn open(address: SocketAddr, chat: &str) -> io::Result<Self> {
+        Self::open_with(address, &format!("api_key={KEY}&user_id=listener&chat_id={chat}")).await
+    }
+
+    /// Connects with the credentials of `query`, and takes the first event.
+    pub(crate) async fn open_with(address: SocketAddr, query: &str) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let head = format!(
-            "GET /ws/chat?api_key={KEY}&user_id=listener&chat_id={chat} HTTP/1.1\r\nHost: localhost\r\n\
+            "GET /ws/chat?{query} HTTP/1.1\r\nHost: localhost\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
@@ -67,13 +72,31 @@ impl Live {
 
     /// Takes the next frame that is no ping.
     pub(crate) async fn frame(&mut self) -> io::Result<()> {
+        let length = self.text_length().await?;
+        self.read.drain(..length);
+        Ok(())
+    }
+
+    /// Takes the next frame that is no ping, and returns its text.
+    pub(crate) async fn next_text(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.text_length().await?;
+        let mut frame: Vec<u8> = self.read.drain(..length).collect();
+        // A length of 126 is followed by the real one, in two bytes.
+        frame.drain(..if frame[1] == 126 { 4 } else { 2 });
+        Ok(frame)
+    }
+
+    /// Waits for a whole frame of text, and returns its length with its head; it stays in the buffer.
+    async fn text_length(&mut self) -> io::Result<usize> {
         loop {
             if let Some((opcode, length)) = head(&self.read)
                 && self.read.len() >= length
             {
+                if opcode == 1 {
+                    return Ok(length);
+                }
                 self.read.drain(..length);
                 match opcode {
-                    1 => return Ok(()),
                     9 => {}
                     other => return Err(io::Error::other(format!("a frame of kind {other}"))),
                 }
@@ -130,8 +153,14 @@ fn head(bytes: &[u8]) -> Option<(u8, usize)> {
 
 /// A client's frame of text, masked with zeros.
 pub(crate) fn text(text: &str) -> Vec<u8> {
-    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
-    let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+    let mut frame = match u8::try_from(text.len()).ok().filter(|length| *length < 126) {
+        Some(length) => vec![0x81, 0x80 | length],
+        None => {
+            let [high, low] = u16::try_from(text.len()).expect("a text below 64 KiB").to_be_bytes();
+            vec![0x81, 0xfe, high, low]
+        }
+    };
+    frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(text.as_bytes());
     frame
 }
@@ -149,7 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn the_message_fits_a_short_frame() {
+    fn a_frame_announces_the_length_of_its_text() {
         assert_eq!(text(MESSAGE).len(), MESSAGE.len() + 6);
+        assert_eq!(text(&"x".repeat(300))[..8], [0x81, 0xfe, 1, 44, 0, 0, 0, 0]);
     }
 }

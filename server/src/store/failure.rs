@@ -7,8 +7,10 @@ use crate::error::{Cause, Error};
 /// What kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The database is away, full, read-only or failing, or its connection is.
+    /// The database is away, full or failing, or its connection is.
     Outside,
+    /// The session only reads: PostgreSQL has failed over, and the session is with the server that is a standby now.
+    ReadOnly,
     /// Another session keeps locked what the statement needs.
     Locked,
     /// Another transaction was in the way; the same transaction may succeed at once.
@@ -63,8 +65,10 @@ impl Fault {
             "40001" | "40P01" => Self::Conflict,
             // feature_not_supported stands for many things; of this one the text is the only sign.
             "0A000" if message.contains("cached plan") => Self::StalePlan,
-            // read_only_sql_transaction (after a fail-over), idle_in_transaction_session_timeout
-            "25006" | "25P03" => Self::Outside,
+            // read_only_sql_transaction
+            "25006" => Self::ReadOnly,
+            // idle_in_transaction_session_timeout
+            "25P03" => Self::Outside,
             // Connection, rollback, out of resources, operator intervention (shutdown, cancelled), system error, damage.
             _ if matches!(&code[..2], "08" | "40" | "53" | "57" | "58" | "XX") => Self::Outside,
             _ => Self::Statement,
@@ -129,8 +133,7 @@ mod tests {
     #[test]
     fn each_code_has_its_meaning() {
         let of = |code| Fault::of_code(code, "");
-        for code in ["08006", "25006", "25P03", "53100", "53300", "57014", "57P01", "58030", "XX001", "13", "1546", "8"]
-        {
+        for code in ["08006", "25P03", "53100", "53300", "57014", "57P01", "58030", "XX001", "13", "1546", "8"] {
             assert_eq!(of(code), Fault::Outside, "{code}");
         }
         for code in ["3", "7", "9", "10", "14", "15", "778", "3850"] {
@@ -148,6 +151,7 @@ mod tests {
         for code in ["23505", "42601", "0A000", "1", "19", "2067"] {
             assert_eq!(of(code), Fault::Statement, "{code}");
         }
+        assert_eq!(of("25006"), Fault::ReadOnly);
         let stale = Fault::of_code("0A000", "cached plan must not change result type");
         assert_eq!(stale, Fault::StalePlan);
     }

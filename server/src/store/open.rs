@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     DatabaseLimits, Store, WriterLimits,
     checkpoints::{Checkpoints, PAGES_ELSEWHERE},
-    connection::{Database, Health, PinnedConnection, Pool},
+    connection::{Database, Health, MayOpen, PinnedConnection, Pool},
     failure::{driver_error, driver_fault, fault, file_fault, is_busy},
     migration::Migrator,
     reader::{self, GroupReader},
@@ -130,7 +130,7 @@ impl Store {
         };
         let Opened { read, write, ledger, chats, file, lock } = opened;
         let gate = WriteGate::new(url.backend);
-        let write = GatedDatabase::new(write, gate.clone());
+        let write = GatedDatabase::new(write, gate.clone(), file.clone());
         let writer = Writer::start(ledger, gate, moments, writer_limits, metrics, listener).map_err(unavailable)?;
         let readiness = Readiness::new(read.clone(), writer.clone(), file.clone(), health, limits.readiness);
         let chats = GroupReader::start(chats, limits.statement);
@@ -168,8 +168,9 @@ async fn open_sqlite(
     let ledger = File::new(file.clone(), limits, health.clone(), connection, checkpoints);
     // A file that is gone must not be made anew, empty.
     let options = options.create_if_missing(false);
-    let readers = Pool::new(options.clone(), limits.sqlite_readers, limits, health.clone()).map_err(fault)?;
-    let write = Database::Sqlite(Pool::new(options, 1, limits, health.clone()).map_err(fault)?);
+    let readers =
+        Pool::new(options.clone(), may_open(&file), limits.sqlite_readers, limits, health.clone()).map_err(fault)?;
+    let write = Database::Sqlite(Pool::new(options, may_open(&file), 1, limits, health.clone()).map_err(fault)?);
     Ok(Opened {
         read: Database::Sqlite(readers.clone()),
         write,
@@ -193,7 +194,10 @@ async fn open_postgres(url: &str, limits: DatabaseLimits, health: &Arc<Health>) 
     let database = DatabaseConnection::from(pool);
     migrate(&database).await.map_err(fault)?;
     database.close().await.map_err(fault)?;
-    let pool = Pool::new(options, limits.postgres_connections, limits, health.clone()).map_err(fault)?;
+    let pool =
+        Pool::new(options, Box::new(|| Ok(())), limits.postgres_connections, limits, health.clone()).map_err(fault)?;
+    // The first statements of a server that starts must not have to wait for a connection as well.
+    drop(pool.lease(std::time::Instant::now() + CONNECT_TIMEOUT).await.map_err(fault)?);
     let row_lock = format!("SET lock_timeout = {}", limits.row_lock.as_millis());
     let writer = PinnedConnection::new(pool.clone(), limits.write, Some(row_lock));
     let reader = PinnedConnection::new(pool.clone(), limits.statement, None);
@@ -205,6 +209,12 @@ async fn open_postgres(url: &str, limits: DatabaseLimits, health: &Arc<Health>) 
         file: None,
         lock: None,
     })
+}
+
+/// Only while the file at the path is the one that was opened.
+fn may_open(file: &Arc<SqliteFile>) -> MayOpen {
+    let file = file.clone();
+    Box::new(move || file.check_identity().map_err(io::Error::other))
 }
 
 /// Creates the file if it is missing, and switches it to WAL mode. Other processes may just be doing the same: the switch

@@ -12,7 +12,10 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::connection::{Database, Transaction};
+use super::{
+    connection::{Database, Transaction},
+    sqlite_file::SqliteFile,
+};
 use crate::error::{Cause, Error, Result};
 
 /// Gives out permits to write to one database. Cheap to clone.
@@ -44,11 +47,13 @@ impl WriteGate {
 pub(super) struct GatedDatabase {
     database: Database,
     gate: WriteGate,
+    /// What is written elsewhere would be gone after a restart.
+    file: Option<Arc<SqliteFile>>,
 }
 
 impl GatedDatabase {
-    pub(super) fn new(database: Database, gate: WriteGate) -> Self {
-        Self { database, gate }
+    pub(super) fn new(database: Database, gate: WriteGate, file: Option<Arc<SqliteFile>>) -> Self {
+        Self { database, gate, file }
     }
 
     /// The database, for single statements while the permit is held.
@@ -57,7 +62,7 @@ impl GatedDatabase {
     /// [`Error::Unavailable`] when no permit comes in time.
     pub(super) async fn permit(&self) -> Result<Permitted<Database>> {
         let permit = self.wait(self.deadline()).await?;
-        Ok(Permitted { inner: self.database.clone(), _permit: permit })
+        Ok(Permitted { inner: self.database.clone(), file: self.file.clone(), _permit: permit })
     }
 
     /// A transaction, which is rolled back unless it is committed.
@@ -68,7 +73,7 @@ impl GatedDatabase {
         let deadline = self.deadline();
         let permit = self.wait(deadline).await?;
         let transaction = self.database.begin(deadline).await?;
-        Ok(Permitted { inner: transaction, _permit: permit })
+        Ok(Permitted { inner: transaction, file: self.file.clone(), _permit: permit })
     }
 
     pub(super) async fn close(&self) {
@@ -81,7 +86,9 @@ impl GatedDatabase {
 
     async fn wait(&self, deadline: Instant) -> Result<WritePermit> {
         let late = |_| Error::Unavailable(Cause::new("the database did not become free in time"));
-        timeout_at(deadline.into(), self.gate.permit()).await.map_err(late)
+        let permit = timeout_at(deadline.into(), self.gate.permit()).await.map_err(late)?;
+        check(self.file.as_deref())?;
+        Ok(permit)
     }
 }
 
@@ -89,6 +96,7 @@ impl GatedDatabase {
 pub(super) struct Permitted<T> {
     // Dropped first: a transaction is over before the next permit is given.
     inner: T,
+    file: Option<Arc<SqliteFile>>,
     _permit: WritePermit,
 }
 
@@ -101,11 +109,17 @@ impl<T> Deref for Permitted<T> {
 }
 
 impl Permitted<Transaction> {
+    /// Commits; returns when what was written is where a restart will find it.
     pub(super) async fn commit(self) -> Result<()> {
-        self.inner.commit().await
+        self.inner.commit().await?;
+        check(self.file.as_deref())
     }
 
     pub(super) async fn roll_back(self) {
         self.inner.roll_back().await;
     }
+}
+
+fn check(file: Option<&SqliteFile>) -> Result<()> {
+    file.map_or(Ok(()), SqliteFile::check_identity)
 }

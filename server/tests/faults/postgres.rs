@@ -224,7 +224,8 @@ async fn a_read_only_database_is_503_and_recovers() {
     world.until_ready_is(503).await;
     world.insist(victim).await;
     assert_eq!(world.ready().await, 503, "{}: writes still fail", world.context);
-    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    // This session, too, may have begun meanwhile.
+    let reset = format!("BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT");
     connection.execute_unprepared(&reset).await.unwrap();
     // The sessions that were begun meanwhile stay read-only, as after a fail-over.
     world.until_ready_is(200).await;

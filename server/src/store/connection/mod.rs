@@ -23,4 +23,4 @@ pub(super) use database::{Database, Transaction};
 pub(super) use driver::{Call, Sqlite};
 pub(super) use health::Health;
 pub(super) use pinned::PinnedConnection;
-pub(super) use pool::{Lease, Pool};
+pub(super) use pool::{Lease, MayOpen, Pool};

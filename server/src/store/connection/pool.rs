@@ -1,6 +1,7 @@
 //! The pool of one database's connections.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,9 +36,13 @@ pub(in crate::store) struct Pool<D: Driver> {
 /// Opens connections, and decides which idle ones may be used again.
 pub(super) struct Opener<D: Driver> {
     options: D::Options,
+    may_open: MayOpen,
     limits: DatabaseLimits,
     health: Arc<Health>,
 }
+
+/// Tells why no connection may be opened now, if so: another file may be where the database was.
+pub(in crate::store) type MayOpen = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// One connection and what is known of it.
 pub(super) struct Slot<D: Driver> {
@@ -63,14 +68,15 @@ pub(in crate::store) struct Lease<D: Driver> {
 }
 
 impl<D: Driver> Pool<D> {
-    /// At most `size` connections, opened when they are needed.
+    /// At most `size` connections, opened when they are needed and `may_open` agrees.
     pub(in crate::store) fn new(
         options: D::Options,
+        may_open: MayOpen,
         size: usize,
         limits: DatabaseLimits,
         health: Arc<Health>,
     ) -> Result<Self, DbErr> {
-        let opener = Opener { options, limits, health };
+        let opener = Opener { options, may_open, limits, health };
         // The connection that was used last is the likeliest to be well, and its caches are warm.
         let builder = managed::Pool::builder(opener).max_size(size).queue_mode(QueueMode::Lifo);
         let connections = builder.build().map_err(|error| DbErr::Custom(error.to_string()))?;
@@ -144,6 +150,7 @@ impl<D: Driver> managed::Manager for Opener<D> {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Slot<D>> {
+        (self.may_open)()?;
         let verified = self.health.tick();
         let mut connection = self.options.connect().await?;
         let deadline = Deadline::new();
@@ -202,7 +209,7 @@ impl<D: Driver> Lease<D> {
             Ok(Err(error)) => {
                 let error = driver_error(error);
                 match Fault::of(&error) {
-                    Fault::StalePlan => self.health.replace_all(),
+                    Fault::StalePlan | Fault::ReadOnly => self.health.replace_all(),
                     Fault::Malformed => self.health.found_malformed(),
                     Fault::Outside => self.health.suspect(),
                     // The statement was refused or gave way; its connection is well.

@@ -93,7 +93,7 @@ impl Setback {
             Fault::Conflict | Fault::StalePlan => Self::Conflict(error),
             Fault::Locked => Self::Locked(error),
             Fault::Malformed => Self::Malformed(error),
-            Fault::Outside | Fault::Statement => Self::Failed(error),
+            Fault::Outside | Fault::ReadOnly | Fault::Statement => Self::Failed(error),
         }
     }
 }

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Answer, Client, KEY, Live, requests};
+use crate::support::{Answer, Client, KEY, Live, Refused, requests};
 
 /// The upper bound on one answer. The contract says 5 s for a write; this only guards against hangs.
 pub(crate) const ANSWER: Duration = Duration::from_secs(15);
@@ -410,9 +410,21 @@ impl World {
     async fn connect(&self, chat: u64) -> Live {
         let (user, id) = (self.owner(chat), self.id(chat));
         let headers = [("X-API-Key", KEY), ("X-User-ID", user.as_str()), ("X-Chat-ID", id)];
-        let mut live = Live::ask(self.address, "/ws/chat", &headers).await.expect("the handshake succeeds");
+        let mut live = self.open("/ws/chat", &headers).await.expect("the handshake succeeds");
         live.event("connection_established").await;
         live
+    }
+
+    /// Opens a WebSocket without a fault; again while the answer is 503, which it may be on a busy machine, but not after
+    /// [`RECOVERY`].
+    async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Result<Live, Refused> {
+        let deadline = Instant::now() + RECOVERY;
+        loop {
+            match Live::ask(self.address, path, headers).await {
+                Err(refused) if refused.status == 503 && Instant::now() < deadline => sleep(PAUSE).await,
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn send_live(&mut self, chat: u64, mut live: Live) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, DeletionTime, Moments, SystemClock},
     config::{Config, Limits},
     demo,
-    error::Result,
+    error::{Error, Result},
     http::{listen, stack},
     metrics::Metrics,
     realtime::{Answers, Broadcast, Hub, Parts, Realtime},
@@ -21,6 +21,11 @@ use crate::{
 
 /// How often what has expired is swept away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// How long a start waits for a database that does not answer, as when many nodes start at once.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before it asks again.
+const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that is ready to serve.
 #[derive(Debug)]
@@ -74,14 +79,14 @@ impl App {
             Store::open(&database, opener, moments.clone(), limits.database, writer, metrics_of_writer, listener);
         let store = store.await?;
         let tenants = Tenants::new(store.clone(), moments.clone());
-        let bootstrap = tenants.bootstrap(bootstrap_key.as_ref()).await?;
+        let bootstrap = patiently(async || tenants.bootstrap(bootstrap_key.as_ref()).await).await?;
         let chats = Arc::new(Chats::new(store.clone(), moments.clone(), hub.clone()));
         let messages = Arc::new(Messages::new(store.clone()));
         let tickets = Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket));
         let authenticator = Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache);
         let authenticator = Arc::new(authenticator);
         let demo = if demo {
-            let principal = tenants.key_of_nobody(demo::KEY_NAME).await?;
+            let principal = patiently(async || tenants.key_of_nobody(demo::KEY_NAME).await).await?;
             let (authenticator, chats, tickets) = (authenticator.clone(), chats.clone(), tickets.clone());
             Some(demo::Backend { principal, authenticator, chats, tickets })
         } else {
@@ -154,6 +159,17 @@ async fn sweep(store: Store, moments: Moments) {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "forgot what had expired"),
             Err(error) => tracing::warn!(%error, "could not sweep away what has expired"),
+        }
+    }
+}
+
+/// Tries again while the database does not answer: a start has more time than a request.
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        match attempt().await {
+            Err(Error::Unavailable(_)) if Instant::now() < deadline => tokio::time::sleep(START_PAUSE).await,
+            outcome => return outcome,
         }
     }
 }

@@ -4,10 +4,12 @@ use std::{
     fs,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
+use chrono::{DateTime, Utc};
+use parlor_server::{clock::Clock, config::Limits};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -105,6 +107,59 @@ async fn the_log_stays_short_while_somebody_always_writes() {
     let longest = fs::metadata(format!("{file}-wal")).unwrap().len();
     assert!(longest < 4_200 * 20_100, "{longest} bytes");
     assert!(longest < (MESSAGES * CONTENT) as u64 * 3 / 4, "the log has never begun anew: {longest} bytes");
+    server.stop().await;
+}
+
+/// A clock that panics where the writer asks it for the time, in the middle of a transaction.
+#[derive(Debug, Default)]
+struct Panicking {
+    /// How many more times the writer may ask before it panics; negative: as often as it likes.
+    left: AtomicI64,
+}
+
+impl Clock for Panicking {
+    fn now(&self) -> DateTime<Utc> {
+        if std::thread::current().name() == Some("parlor-writer") && self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            panic!("the clock panics, as the test has asked for");
+        }
+        Utc::now()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_writer_fails_one_batch_and_nothing_after_it() {
+    let database = TestDatabase::create().await;
+    if database.is_postgres() {
+        // There the writer has no thread by whose name the clock would know it. The code that catches is the same.
+        return;
+    }
+    let clock = Arc::new(Panicking { left: AtomicI64::new(-1) });
+    let server = TestServer::start_with(database.url(), Limits::default(), clock.clone()).await;
+    let client = server.client();
+    let chat = client.new_chat("u").await;
+    let mut panics = 0;
+    for left in 0..3 {
+        for kind in ["create", "send"] {
+            clock.left.store(left, Ordering::Relaxed);
+            let (path, body) = match kind {
+                "create" => ("/api/v1/chats/".to_owned(), json!({ "user_id": "u" })),
+                _ => (format!("/api/v1/chats/{chat}/messages"), json!({ "content": "x" })),
+            };
+            let (status, _) = client.attempt(Method::POST, &path, Some(body.to_string().into_bytes())).await.unwrap();
+            // A single request is tried once more by itself.
+            assert!(status == 201 || status == 500, "{kind} {left}: {status}");
+            panics += usize::from(clock.left.load(Ordering::Relaxed) < 0);
+            clock.left.store(-1, Ordering::Relaxed);
+            client.send_message(&chat, &json!({ "content": "after it" }), 201).await;
+            client.update_chat(&chat, &json!({ "title": format!("{kind} {left}") }), 200).await;
+            client.new_chat("u").await;
+            client.get("/readyz", 200).await;
+        }
+    }
+    assert!(panics > 0, "the clock has never panicked");
+    let count = client.get_chat(&chat, 200).await.json()["message_count"].as_i64().unwrap();
+    let stored = database.count("SELECT COUNT(*) AS n FROM messages").await;
+    assert_eq!(count, stored, "a batch that panicked has left nothing behind");
     server.stop().await;
 }
 

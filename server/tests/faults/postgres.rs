@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionTrait as _};
 
 use super::{
-    server::Server,
+    server::{Server, side_by_side},
     world::{World, Write},
 };
 use crate::support::{Cut, MessageProxy, StatementFaults, Strike, TestDatabase};
@@ -29,6 +29,8 @@ const FROZEN: [(Write, u64); 8] = [
     (Write::Join, 2),
 ];
 
+/// Servers at the same time. Each has many connections to open, whose passwords take long to check in a debug build.
+const AT_ONCE: usize = 3;
 /// Rounds of writes beside a chat that another session locks.
 const BESIDE: u32 = 10;
 
@@ -87,7 +89,7 @@ async fn strike(faults: &StatementFaults, world: &mut World, write: Write, at: (
 
 #[tokio::test]
 async fn a_failing_statement_or_commit_of_any_write_loses_nothing_acknowledged() {
-    join_all(Write::ALL.map(async |write| {
+    side_by_side(AT_ONCE, Write::ALL, async |write| {
         let Some((database, mut server, mut world)) = setup("statement").await else { return };
         let faults = StatementFaults::install(&database).await;
         for at in [Strike::Row, Strike::Commit] {
@@ -104,13 +106,13 @@ async fn a_failing_statement_or_commit_of_any_write_loses_nothing_acknowledged()
             server.verify([&mut world], |_| {}).await;
             world.renew().await;
         }
-    }))
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_connection_cut_at_any_message_of_any_write_loses_nothing_acknowledged() {
-    join_all(Write::ALL.map(async |write| {
+    side_by_side(AT_ONCE, Write::ALL, async |write| {
         let Some((_database, proxy, mut server, mut world)) = setup_proxied("cut").await else { return };
         // A connection cut after one message is mostly one cut before the next, which may be tried less often.
         for (cut, step) in [(Cut::After, 1), (Cut::Before, 3)] {
@@ -130,7 +132,7 @@ async fn a_connection_cut_at_any_message_of_any_write_loses_nothing_acknowledged
             server.verify([&mut world], |_| {}).await;
             world.renew().await;
         }
-    }))
+    })
     .await;
 }
 
@@ -152,7 +154,7 @@ async fn a_database_that_cannot_be_reached_is_503_and_recovers() {
 
 #[tokio::test]
 async fn a_link_that_freezes_at_any_message_is_503_and_recovers() {
-    join_all(FROZEN.map(async |(write, place)| {
+    side_by_side(AT_ONCE, FROZEN, async |(write, place)| {
         let Some((_database, proxy, mut server, mut world)) = setup_proxied("frozen").await else { return };
         world.context = format!("{write:?}, frozen at message {place}");
         let victim = world.prepare(Write::DeleteChat).await;
@@ -166,7 +168,7 @@ async fn a_link_that_freezes_at_any_message_is_503_and_recovers() {
         world.until_ready_is(200).await;
         world.recovers().await;
         server.verify([&mut world], |_| {}).await;
-    }))
+    })
     .await;
 }
 
@@ -224,9 +226,9 @@ async fn a_read_only_database_is_503_and_recovers() {
     world.until_ready_is(503).await;
     world.insist(victim).await;
     assert_eq!(world.ready().await, 503, "{}: writes still fail", world.context);
-    // This session, too, may have begun meanwhile.
-    let reset = format!("BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT");
-    connection.execute_unprepared(&reset).await.unwrap();
+    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    // This session may have been begun meanwhile, too.
+    connection.execute_unprepared(&format!("BEGIN READ WRITE; {reset}; COMMIT")).await.unwrap();
     // The sessions that were begun meanwhile stay read-only, as after a fail-over.
     world.until_ready_is(200).await;
     world.recovers().await;
@@ -278,7 +280,7 @@ async fn locked_tables_are_503_and_recover() {
         ("idempotency_records", Write::CreateChatWithKey),
         ("api_keys", Write::CreateTicket),
     ];
-    join_all(TABLES.map(async |(table, write)| {
+    side_by_side(AT_ONCE, TABLES, async |(table, write)| {
         let Some((database, mut server, mut world)) = setup("table").await else { return };
         let connection = database.connect().await;
         world.context = format!("{write:?} with LOCK TABLE {table}");
@@ -293,6 +295,6 @@ async fn locked_tables_are_503_and_recover() {
         world.until_ready_is(200).await;
         world.recovers().await;
         server.verify([&mut world], |_| {}).await;
-    }))
+    })
     .await;
 }

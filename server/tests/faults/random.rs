@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 
 use super::{
     postgres,
-    server::Server,
+    server::{Server, side_by_side},
     sqlite::{all_faults, path_of},
     world::{World, Write},
 };
@@ -18,6 +18,7 @@ use crate::support::{
 };
 
 const SEEDS: u64 = 3;
+const SEEDS_AT_ONCE: usize = 3;
 const STEPS: u32 = 30;
 /// Clients that write at the same time, so that a fault strikes what several have asked for.
 const CLIENTS: usize = 3;
@@ -69,7 +70,7 @@ async fn whatever_fails_when_what_was_acknowledged_stays() {
         Ok(seed) => vec![seed.parse().expect("PARLOR_TEST_SEED is a number")],
         Err(_) => (0..SEEDS).collect::<Vec<u64>>(),
     };
-    join_all(seeds.into_iter().map(run)).await;
+    side_by_side(SEEDS_AT_ONCE, seeds, run).await;
 }
 
 async fn run(seed: u64) {

@@ -5,6 +5,7 @@ use std::{
     process::Command,
 };
 
+use futures_util::{StreamExt as _, stream};
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
@@ -13,6 +14,17 @@ use crate::support::{KEY, ServerProcess};
 
 /// The lines of a server's log that a failure shows.
 const LOG_LINES: usize = 5;
+/// Attempts to start a server on a healthy database.
+const STARTS: u32 = 3;
+
+/// Runs `test` for each of `items`, at most `limit` at the same time.
+pub(super) async fn side_by_side<T, F: Future<Output = ()>>(
+    limit: usize,
+    items: impl IntoIterator<Item = T>,
+    test: impl FnMut(T) -> F,
+) {
+    stream::iter(items).map(test).buffer_unordered(limit).collect::<()>().await;
+}
 
 /// How to start a server, and the one that runs.
 pub(super) struct Server {
@@ -23,10 +35,21 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server on `url`; `configure` may change how it is run.
-    pub(super) async fn start(url: &str, configure: impl FnOnce(&mut Command)) -> Self {
+    pub(super) async fn start(url: &str, configure: impl Fn(&mut Command)) -> Self {
         let mut server = Self::new(url);
-        assert!(server.restart(configure).await, "the server does not start: {}", server.log());
+        server.must_restart(configure).await;
         server
+    }
+
+    /// Kills the server with SIGKILL, if it runs, and starts it again, several times if need be: on a busy machine a
+    /// database may answer too late for the bounds that hold at a start.
+    async fn must_restart(&mut self, configure: impl Fn(&mut Command)) {
+        for _ in 0..STARTS {
+            if self.restart(&configure).await {
+                return;
+            }
+        }
+        panic!("the server does not start: {}", self.log());
     }
 
     /// A server on `url` that has not been started.
@@ -79,9 +102,9 @@ impl Server {
     pub(super) async fn verify<'a>(
         &mut self,
         worlds: impl IntoIterator<Item = &'a mut World>,
-        configure: impl FnOnce(&mut Command),
+        configure: impl Fn(&mut Command),
     ) {
-        assert!(self.restart(|_| {}).await, "the server does not start after a SIGKILL: {}", self.log());
+        self.must_restart(|_| {}).await;
         let worlds: Vec<&mut World> = worlds.into_iter().collect();
         let mut verified = Vec::new();
         for world in worlds {
@@ -89,7 +112,7 @@ impl Server {
             world.verify().await;
             verified.push(world);
         }
-        assert!(self.restart(configure).await, "the server does not start: {}", self.log());
+        self.must_restart(configure).await;
         for world in verified {
             world.move_to(self.process().address);
         }

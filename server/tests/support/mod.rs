@@ -24,7 +24,7 @@ pub(crate) use clock::ManualClock;
 pub(crate) use database::TestDatabase;
 pub(crate) use described::{ASYNCAPI, asyncapi, objections};
 pub(crate) use link::Link;
-pub(crate) use live::Live;
+pub(crate) use live::{Live, Refused};
 pub(crate) use lock::WriteLock;
 pub(crate) use page::Page;
 pub(crate) use postgres::{StatementFaults, Strike};

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
+use deadpool::{
+    Runtime,
+    managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult},
+};
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout_at;
@@ -22,6 +25,8 @@ use crate::store::{
 
 /// How long a connection may take to say that it is well.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long opening a connection may take, whether or not its request still waits for it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long closing a connection may take when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -78,7 +83,12 @@ impl<D: Driver> Pool<D> {
     ) -> Result<Self, DbErr> {
         let opener = Opener { options, may_open, limits, health };
         // The connection that was used last is the likeliest to be well, and its caches are warm.
-        let builder = managed::Pool::builder(opener).max_size(size).queue_mode(QueueMode::Lifo);
+        let builder = managed::Pool::builder(opener)
+            .max_size(size)
+            .queue_mode(QueueMode::Lifo)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(limits.write))
+            .create_timeout(Some(OPEN_TIMEOUT));
         let connections = builder.build().map_err(|error| DbErr::Custom(error.to_string()))?;
         Ok(Self { connections })
     }
@@ -94,7 +104,7 @@ impl<D: Driver> Pool<D> {
     /// Checks a connection out until `deadline`.
     pub(in crate::store) async fn lease(&self, deadline: Instant) -> Result<Lease<D>, DbErr> {
         let Opener { health, limits, .. } = self.opener();
-        match timeout_at(deadline.into(), self.connections.get()).await {
+        match timeout_at(deadline.into(), self.check_out()).await {
             Ok(Ok(slot)) => Ok(Lease {
                 slot: Some(slot),
                 health: health.clone(),
@@ -111,6 +121,18 @@ impl<D: Driver> Pool<D> {
                 Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
             }
         }
+    }
+
+    /// Checks a connection out. Where one has to be opened, that goes on when this future is dropped, and the next request
+    /// finds it: otherwise a database that takes longer to connect to than a request may wait would never be reached.
+    async fn check_out(&self) -> Result<Object<Opener<D>>, PoolError<sqlx::Error>> {
+        if self.connections.status().available > 0 {
+            return self.connections.get().await;
+        }
+        let connections = self.connections.clone();
+        let opening = tokio::spawn(async move { connections.get().await });
+        // Its task cannot have been cancelled, and does not panic.
+        opening.await.unwrap_or(Err(PoolError::Closed))
     }
 
     /// Sends one statement, by itself a transaction; a check-out and the statement have `limit` together.

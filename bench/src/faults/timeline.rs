@@ -123,10 +123,11 @@ impl Timeline {
         self.events().iter().filter(failed).copied().collect()
     }
 
-    /// Writes that were sent between the two times and acknowledged.
+    /// Writes that were sent and acknowledged between the two times.
     pub(super) fn acknowledged(&self, from: Instant, to: Instant) -> usize {
         let acknowledged = |event: &&Event| {
-            (from..to).contains(&event.began)
+            event.began >= from
+                && event.ended() < to
                 && Operation::WRITES.contains(&event.operation)
                 && (200..300).contains(&event.status)
         };
@@ -163,5 +164,6 @@ mod tests {
         assert_eq!(timeline.longest().map(|event| event.operation), Some(Operation::Get));
         assert_eq!(timeline.failures(at, start + Duration::from_secs(2)).len(), 1);
         assert_eq!(timeline.acknowledged(start, start + Duration::from_secs(2)), 6);
+        assert_eq!(timeline.acknowledged(start, start + Duration::from_millis(1_002)), 0);
     }
 }

@@ -260,7 +260,7 @@ fn attacks_table(rows: &[Row]) -> String {
         "peak",
         "afterwards",
         "after",
-        "as it should be",
+        "passed",
     ];
     let lines = rows.iter().map(|row| {
         let micros = |percent| quantity(row.seen.percentile(percent).as_secs_f64() * 1e6, Unit::Micros);

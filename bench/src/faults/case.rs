@@ -23,7 +23,7 @@ use crate::{
 const BEFORE: Duration = Duration::from_millis(1_500);
 /// How long it runs after recovery.
 const AFTER: Duration = Duration::from_secs(1);
-/// A server that has not recovered by then does not recover.
+/// Upper bound on the wait for recovery; reaching it fails the case.
 const RECOVERY: Duration = Duration::from_secs(30);
 /// The number of lost changes that are described; all are counted.
 const DESCRIBED: usize = 5;

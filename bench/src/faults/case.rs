@@ -174,7 +174,7 @@ pub(super) async fn measure(
         sleep(AFTER).await;
         let late = timeline.failures(recovered, Instant::now());
         if let Some(event) = late.first() {
-            failures.push(format!("{} requests failed after recovery, first {event:?}", late.len()));
+            failures.push(format!("{} requests failed after recovery, first: {event}", late.len()));
         }
     }
     drop(beside);
@@ -221,7 +221,7 @@ fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant,
     if let Expected::ServiceAfter(time) = expected {
         let failed = timeline.failures(begun + time, held);
         if let Some(event) = failed.first() {
-            failures.push(format!("{} requests failed while others should go on, first {event:?}", failed.len()));
+            failures.push(format!("{} requests failed while others should go on, first: {event}", failed.len()));
         }
         let from = (begun + time).max(begun + held.duration_since(begun) / 2);
         if timeline.acknowledged(from, held) == 0 {

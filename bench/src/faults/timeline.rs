@@ -1,6 +1,7 @@
 //! When each request was sent, how long it took, and how it was answered.
 
 use std::{
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -54,6 +55,15 @@ pub(super) struct Event {
     pub(super) operation: Operation,
     /// The answer's status; 0: there was no answer.
     pub(super) status: u16,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            0 => write!(f, "{:?} had no answer after {:.1?}", self.operation, self.took),
+            status => write!(f, "{:?} was answered {status} after {:.1?}", self.operation, self.took),
+        }
+    }
 }
 
 impl Event {

@@ -1,5 +1,7 @@
 //! Measures Parlor, and what it is compared with, on this machine.
 //!
+//! `scripts/stages/attack.sh` attacks it and injects faults, with the same means.
+//!
 //! `scripts/bench.sh` builds all of it and runs this. What is compared is measured side by side in one run, in turns,
 //! since machines have moods; each figure is the median of its rounds.
 

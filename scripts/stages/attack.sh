@@ -61,7 +61,7 @@ need_python
 profile=debug
 build=(--locked)
 # shellcheck disable=SC2034 # Read through `of_part`.
-attack=(--quick --seconds 2 --connections 2000 --probe-millis 50)
+attack=(--quick --seconds 2 --connections 800 --probe-millis 50)
 faults=(--seconds 3)
 if [[ -n $publish ]]; then
     [[ ${#only[@]} == 0 && -n $postgres ]] || fail "A table is published as a whole."

@@ -47,6 +47,8 @@ const GIVEN_BACK: u64 = 8 * 1024 * 1024;
 const SETTLE: Duration = Duration::from_secs(15);
 /// The time within which memory has to be back under [`MEMORY`].
 const BACK: Duration = Duration::from_mins(1);
+/// How long after an attack's time the server may take to end connections that it must end: it may let the peer read why.
+const END: Duration = Duration::from_secs(15);
 /// The address of probes that is not an attacker's.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 /// Descriptors that are kept for the probes and for what the server opens besides connections.
@@ -127,6 +129,10 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
         Opening::Evenly => {
             let crowd = Crowd::start(&script, &sources, server.address, wanted, time / 3, &tally);
             sleep(time).await;
+            let limit = Instant::now() + END;
+            while attack.ended && tally.ended() == 0 && Instant::now() < limit {
+                sleep(Duration::from_millis(50)).await;
+            }
             crowd.stop().await;
         }
         Opening::AtOnce => {
@@ -245,16 +251,16 @@ fn attacks_table(rows: &[Row]) -> String {
     let names = [
         "attack",
         "from",
-        "held",
+        "connections held",
         "p50",
         "p99",
         "longest",
         "failed probes",
-        "idle",
+        "idle memory",
         "peak",
+        "afterwards",
         "after",
-        "back in",
-        "as it should be",
+        "passed",
     ];
     let lines = rows.iter().map(|row| {
         let micros = |percent| quantity(row.seen.percentile(percent).as_secs_f64() * 1e6, Unit::Micros);

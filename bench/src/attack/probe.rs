@@ -200,24 +200,25 @@ async fn afresh(address: SocketAddr, samples: Arc<Samples>, every: Duration, sto
     running.join_all().await;
 }
 
-/// Sends one probe after the other on a connection that was open before the attack.
+/// Sends one probe after the other on one connection. When the server has closed it meanwhile, as it may at any time, the
+/// request is sent again on a new one, as HTTP clients do.
 async fn keep_alive(address: SocketAddr, samples: Arc<Samples>, every: Duration, stop: Arc<AtomicBool>) {
-    let mut connection = None;
+    let mut kept: Option<Connection> = None;
     while !stop.load(Ordering::Relaxed) {
         let started = Instant::now();
         let exchange = async {
-            if connection.is_none() {
-                connection = Some(Connection::open_from(samples.source, address).await?);
+            let request = samples.request();
+            if let Some(mut connection) = kept.take()
+                && connection.exchange(&request).await.is_ok()
+            {
+                return Ok(connection);
             }
-            match &mut connection {
-                Some(connection) => connection.exchange(&samples.request()).await.map(drop),
-                None => Ok(()),
-            }
+            let mut connection = Connection::open_from(samples.source, address).await?;
+            connection.exchange(&request).await?;
+            io::Result::Ok(connection)
         };
-        let outcome = timeout(TIMEOUT, exchange).await;
-        if !matches!(outcome, Ok(Ok(()))) {
-            connection = None;
-        }
+        let outcome =
+            timeout(TIMEOUT, exchange).await.map(|answered| answered.map(|connection| kept = Some(connection)));
         samples.take(started, outcome);
         sleep(every).await;
     }

@@ -111,7 +111,7 @@ pub(super) const ATTACKS: [Attack; 27] = [
     })
     .stopped(),
     attack("slow bodies, valid key", 10_000, |_| script(slow_body(KEY), Then::Drip(b' '))).stopped(),
-    attack("slow bodies, wrong key", 10_000, |_| script(slow_body("not-a-key-of-anyone"), Then::Drip(b' '))),
+    attack("slow bodies, wrong key", 10_000, |_| script(slow_body("an-unknown-api-key"), Then::Drip(b' '))),
     attack("half a body, valid key", 10_000, |_| script(slow_body(KEY) + "{\"user_id\":", Then::Hold)).stopped(),
     attack("half a chunked body, valid key", 10_000, |_| script(chunked("chunked") + "400\r\n{", Then::Hold)),
     attack("connect storm", 3_000, |_| script("", Then::Hold)).at_once(),
@@ -131,7 +131,7 @@ pub(super) const ATTACKS: [Attack; 27] = [
         unread(&get(&format!("/api/v1/chats/{}/messages?limit={MESSAGES}", target.chat)))
     })
     .stopped(),
-    attack("lists pipelined, never read", 1_000, |target| Script {
+    attack("lists pipelined, never read", 200, |target| Script {
         then: Then::Repeat(get(&format!("/api/v1/chats/{}/messages?limit={MESSAGES}", target.chat)).repeat(16)),
         ..unread(b"")
     }),

@@ -15,7 +15,7 @@ use crate::{Outcome, database::Database, report::table, server::Server, tables};
 const CONNECTIONS: usize = 200;
 /// How long they are left to get stuck.
 const STUCK: Duration = Duration::from_millis(1_500);
-/// A server that has not ended by then hangs.
+/// Upper bound on the wait for the end; reaching it fails the case.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// How a server stopped.

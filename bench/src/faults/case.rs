@@ -23,7 +23,7 @@ use crate::{
 const BEFORE: Duration = Duration::from_millis(1_500);
 /// How long it runs after recovery.
 const AFTER: Duration = Duration::from_secs(1);
-/// A server that has not recovered by then does not recover.
+/// Upper bound on the wait for recovery; reaching it fails the case.
 const RECOVERY: Duration = Duration::from_secs(30);
 /// The number of lost changes that are described; all are counted.
 const DESCRIBED: usize = 5;
@@ -174,7 +174,7 @@ pub(super) async fn measure(
         sleep(AFTER).await;
         let late = timeline.failures(recovered, Instant::now());
         if let Some(event) = late.first() {
-            failures.push(format!("{} requests failed after recovery, first {event:?}", late.len()));
+            failures.push(format!("{} requests failed after recovery, first: {event}", late.len()));
         }
     }
     drop(beside);
@@ -221,7 +221,7 @@ fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant,
     if let Expected::ServiceAfter(time) = expected {
         let failed = timeline.failures(begun + time, held);
         if let Some(event) = failed.first() {
-            failures.push(format!("{} requests failed while others should go on, first {event:?}", failed.len()));
+            failures.push(format!("{} requests failed while others should go on, first: {event}", failed.len()));
         }
         let from = (begun + time).max(begun + held.duration_since(begun) / 2);
         if timeline.acknowledged(from, held) == 0 {

@@ -58,7 +58,7 @@ fn table_of(rows: &[Row]) -> String {
         "/readyz 200",
         "acknowledged",
         "lost",
-        "as it should be",
+        "passed",
     ];
     let lines = rows.iter().map(|row| {
         let time = |time: Option<Duration>| time.map_or_else(|| "–".to_owned(), tables::seconds);

@@ -33,8 +33,8 @@ use crate::{
 const READS: usize = 40;
 /// The time between an immediate stop of PostgreSQL and its start.
 const DOWN: Duration = Duration::from_secs(2);
-/// PostgreSQL has to end, or to be ready, within this time.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Upper bound on the time that PostgreSQL takes to end, and to be ready again.
+const RESTART_TIMEOUT: Duration = Duration::from_mins(1);
 /// The contract's bound for a write whose database does not answer; later ones must succeed where others go on.
 const WRITE_BOUND: Duration = Duration::from_secs(5);
 /// Workers of a second node.
@@ -276,7 +276,7 @@ impl Postmaster {
         send_signal("QUIT", &[self.pid.to_string()])?;
         let started = Instant::now();
         while !self.has_ended()? {
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > RESTART_TIMEOUT {
                 return Err("PostgreSQL did not end".into());
             }
             thread::sleep(Duration::from_millis(10));
@@ -301,7 +301,7 @@ impl Postmaster {
         self.child = Some(child);
         let started = Instant::now();
         while let Err(error) = self.cluster.execute("SELECT 1") {
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > RESTART_TIMEOUT {
                 return Err(error);
             }
             thread::sleep(Duration::from_millis(20));

@@ -1,6 +1,7 @@
 //! When each request was sent, how long it took, and how it was answered.
 
 use std::{
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -54,6 +55,15 @@ pub(super) struct Event {
     pub(super) operation: Operation,
     /// The answer's status; 0: there was no answer.
     pub(super) status: u16,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            0 => write!(f, "{:?} had no answer after {:.1?}", self.operation, self.took),
+            status => write!(f, "{:?} was answered {status} after {:.1?}", self.operation, self.took),
+        }
+    }
 }
 
 impl Event {
@@ -123,10 +133,11 @@ impl Timeline {
         self.events().iter().filter(failed).copied().collect()
     }
 
-    /// Writes that were sent between the two times and acknowledged.
+    /// Writes that were sent and acknowledged between the two times.
     pub(super) fn acknowledged(&self, from: Instant, to: Instant) -> usize {
         let acknowledged = |event: &&Event| {
-            (from..to).contains(&event.began)
+            event.began >= from
+                && event.ended() < to
                 && Operation::WRITES.contains(&event.operation)
                 && (200..300).contains(&event.status)
         };
@@ -163,5 +174,6 @@ mod tests {
         assert_eq!(timeline.longest().map(|event| event.operation), Some(Operation::Get));
         assert_eq!(timeline.failures(at, start + Duration::from_secs(2)).len(), 1);
         assert_eq!(timeline.acknowledged(start, start + Duration::from_secs(2)), 6);
+        assert_eq!(timeline.acknowledged(start, start + Duration::from_millis(1_002)), 0);
     }
 }

@@ -37,12 +37,19 @@ pub(super) enum Expected {
     Unready,
     /// No request fails that is sent later than this after the fault's beginning.
     ServiceAfter(Duration),
-    /// Requests may fail, and work again afterwards.
-    Recovery,
     /// `/readyz` is not 200, and there is no way back.
     UnreadyForGood,
     /// The same, and writes are refused: they would be lost.
     RefusalForGood,
+    /// The same, and a restart finds everything.
+    RefusalUntilRestart,
+}
+
+impl Expected {
+    /// Whether service does not come back by itself.
+    fn is_lasting(self) -> bool {
+        matches!(self, Self::UnreadyForGood | Self::RefusalForGood | Self::RefusalUntilRestart)
+    }
 }
 
 /// Ends a fault when it is asked to, or else when it is dropped.
@@ -165,7 +172,8 @@ pub(super) async fn measure(
     sleep(case.hold).await;
     let held = Instant::now();
     let mut failures = Vec::new();
-    let lasting = matches!(case.expected, Expected::UnreadyForGood | Expected::RefusalForGood);
+    let lasting = case.expected.is_lasting();
+    let is_lost = lasting && case.expected != Expected::RefusalUntilRestart;
     tokio::task::spawn_blocking(|| undo.undo()).await??;
     let ended = Instant::now();
     if !lasting {
@@ -196,7 +204,7 @@ pub(super) async fn measure(
     for other in others {
         chats.extend(other.stop().await);
     }
-    let found = if lasting { None } else { Some(check(program, database_handle, &chats, &mut failures).await?) };
+    let found = if is_lost { None } else { Some(check(program, database_handle, &chats, &mut failures).await?) };
     let row = Row { name: case.name, database, refused, unready, longest, writes, ready, found, failures };
     tables::report(&format!("{} ({database})", row.name), &row.details(), &row.failures);
     Ok(Some(row))
@@ -214,7 +222,7 @@ fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant,
     if expected == Expected::Refusal && !within(timeline.refused(begun)) {
         failures.push("no request was answered 503".to_owned());
     }
-    let ready = matches!(expected, Expected::ServiceAfter(_) | Expected::Recovery);
+    let ready = matches!(expected, Expected::ServiceAfter(_));
     if !ready && !within(timeline.unready(begun)) {
         failures.push("/readyz stayed 200".to_owned());
     }
@@ -228,7 +236,7 @@ fn judge(expected: Expected, timeline: &Timeline, begun: Instant, held: Instant,
             failures.push("no write succeeded while others should go on".to_owned());
         }
     }
-    if expected == Expected::RefusalForGood {
+    if matches!(expected, Expected::RefusalForGood | Expected::RefusalUntilRestart) {
         let acknowledged = timeline.acknowledged(begun + held.duration_since(begun) / 2, held);
         if acknowledged > 0 {
             failures.push(format!("{acknowledged} writes were acknowledged on a database that is gone"));

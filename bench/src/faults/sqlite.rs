@@ -78,7 +78,7 @@ const FAULTS: [Fault; 9] = [
     fault("no write beyond 64 KiB of a file", Expected::Refusal, bound_files).optional(),
     fault("files made unwritable", Expected::Refusal, make_immutable).optional(),
     fault("file moved away and back", Expected::Unready, move_away),
-    fault("write-ahead log deleted", Expected::Recovery, delete_log),
+    fault("write-ahead log deleted", Expected::RefusalUntilRestart, delete_log),
     Fault {
         least: Duration::from_secs(7),
         ..fault("write lock held by another process", Expected::Refusal, hold_lock).optional()

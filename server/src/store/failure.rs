@@ -26,11 +26,10 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of(error: &DbErr) -> Self {
         let error = match error {
-            DbErr::ConnectionAcquire(_) => return Self::Outside,
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => return Self::Outside,
             DbErr::Conn(RuntimeErr::SqlxError(error))
             | DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => error,
-            DbErr::Conn(RuntimeErr::Internal(_)) => return Self::Outside,
             _ => return Self::Statement,
         };
         match &**error {

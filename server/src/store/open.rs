@@ -25,7 +25,7 @@ use super::{
     readiness::Readiness,
     sqlite_file::{ServerLock, SqliteFile},
     write_gate::{GatedDatabase, WriteGate},
-    writer::{File, Ledger, Postgres, Writer},
+    writer::{FileBackend, Ledger, Postgres, Writer},
 };
 use crate::{
     chat::Listener,
@@ -165,7 +165,7 @@ async fn open_sqlite(
     file.remember()?;
     database.close().await.map_err(fault)?;
     let checkpoints = Checkpoints::start(checkpointer, file.clone(), metrics.clone()).map_err(unavailable)?;
-    let ledger = File::new(file.clone(), limits, health.clone(), connection, checkpoints);
+    let ledger = FileBackend::new(file.clone(), limits, health.clone(), connection, checkpoints);
     // A file that is gone must not be made anew, empty.
     let options = options.create_if_missing(false);
     let readers =

@@ -95,7 +95,7 @@ impl Batches {
     /// Commits each request by itself. A single one too: what was taken for known about its user is forgotten now, and may
     /// have been the reason.
     async fn write_singles(&mut self, batch: Batch, cause: &Cause) {
-        tracing::warn!(%cause, requests = batch.len(), "a batch was refused; trying its requests one by one");
+        tracing::warn!(%cause, requests = batch.requests(), "a batch was refused; trying its requests one by one");
         for single in batch.into_singles() {
             let outcome = self.commit(&single, LockWait::Usual).await;
             self.hand_over(single, outcome.map_err(Error::from));
@@ -116,11 +116,13 @@ impl Batches {
                 continue;
             }
             match self.commit(&part, LockWait::Short).await {
-                Err(Setback::Locked(_)) if part.len() > 1 => {
+                Err(Setback::Locked(_)) if part.requests() > 1 => {
                     let (first, second) = part.into_halves();
                     parts.extend([second, first]);
                 }
-                Err(Setback::Locked(_)) if part.len() == 1 => part.into_jobs().for_each(|job| self.deferred.add(job)),
+                Err(Setback::Locked(_)) if part.requests() == 1 => {
+                    part.into_jobs().for_each(|job| self.deferred.add(job));
+                }
                 Err(Setback::Failed(Error::Internal(cause))) => self.write_singles(part, &cause).await,
                 outcome => self.hand_over(part, outcome.map_err(Error::from)),
             }
@@ -165,9 +167,9 @@ impl Batches {
         match &outcome {
             Ok(_) => {
                 self.metrics.commit.observe(started.elapsed().as_secs_f64());
-                if batch.len() > 0 {
+                if batch.requests() > 0 {
                     #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
-                    self.metrics.batch.observe(batch.len() as f64);
+                    self.metrics.batch.observe(batch.requests() as f64);
                 }
             }
             Err(setback) => {
@@ -184,7 +186,7 @@ impl Batches {
     /// found. Several keys of one batch may meet with this one after the other. Tries again, too, when another transaction
     /// was in the way, or what this one had prepared was out of date.
     async fn transact_again(&mut self, batch: &Batch, wait: LockWait) -> Outcome<Outcomes> {
-        let (mut keys, mut conflicts) = (batch.len(), CONFLICTS);
+        let (mut keys, mut conflicts) = (batch.requests(), CONFLICTS);
         loop {
             let setback = match self.transact(batch, wait).await {
                 Err(setback @ Setback::KeyTaken) if keys > 0 => {

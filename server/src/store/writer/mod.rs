@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 #[cfg(test)]
 pub(super) use self::ledger::LOOK_UPS;
-pub(super) use self::ledger::{File, Ledger, Postgres};
+pub(super) use self::ledger::{FileBackend, Ledger, Postgres};
 use self::{
     batches::Batches,
     deferred::Deferred,

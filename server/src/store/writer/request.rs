@@ -92,13 +92,13 @@ impl FromIterator<Job> for Batch {
 
 impl Batch {
     /// How many requests there are, probes not counted.
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.creates.len() + self.sends.len()
     }
 
     /// Whether there is nothing to do, not even a probe.
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && self.probes.is_empty()
+        self.requests() == 0 && self.probes.is_empty()
     }
 
     /// All idempotency keys, sorted: nodes that claim the same ones do so in one order.
@@ -240,7 +240,7 @@ mod tests {
             let (first, second) = batch.into_halves();
             assert_eq!([contents(&first), contents(&second)].concat(), names);
             assert_eq!((first.probes.len(), second.probes.len()), (0, 1));
-            assert!(count < 2 || !first.is_empty() && second.len() < count);
+            assert!(count < 2 || !first.is_empty() && second.requests() < count);
         }
     }
 }

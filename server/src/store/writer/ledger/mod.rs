@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 #[cfg(test)]
 pub(in crate::store) use self::sqlite::LOOK_UPS;
-pub(in crate::store) use self::{postgres::Postgres, sqlite::File};
+pub(in crate::store) use self::{postgres::Postgres, sqlite::FileBackend};
 use super::claims::Claim;
 use crate::{
     chat::{Chat, Message, Status, UserId},
@@ -29,7 +29,7 @@ use crate::{
 /// The database, and the batch's transaction in it. There is one transaction at a time, from [`Self::begin`] to
 /// [`Self::commit`] or [`Self::abandon`].
 pub(in crate::store) enum Ledger {
-    Sqlite(Box<File>),
+    Sqlite(Box<FileBackend>),
     Postgres(Postgres),
 }
 

@@ -75,7 +75,7 @@ pub(in crate::store) const LOOK_UPS: [(&str, &str); 4] = [
 ];
 
 /// The SQLite write backend.
-pub(in crate::store) struct File {
+pub(in crate::store) struct FileBackend {
     file: Arc<SqliteFile>,
     limits: DatabaseLimits,
     health: Arc<Health>,
@@ -85,7 +85,7 @@ pub(in crate::store) struct File {
     checkpoints: Checkpoints,
 }
 
-impl File {
+impl FileBackend {
     /// Writes by `connection`, which is a connection to `file`, or by later ones.
     pub(in crate::store) fn new(
         file: Arc<SqliteFile>,

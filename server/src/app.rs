@@ -79,14 +79,26 @@ impl App {
             Store::open(&database, opener, moments.clone(), limits.database, writer, metrics_of_writer, listener);
         let store = store.await?;
         let tenants = Tenants::new(store.clone(), moments.clone());
-        let bootstrap = patiently(async || tenants.bootstrap(bootstrap_key.as_ref()).await).await?;
+        let bootstrap = {
+            let attempt = || {
+                let (tenants, key) = (tenants.clone(), bootstrap_key.clone());
+                async move { tenants.bootstrap(key.as_ref()).await }
+            };
+            patiently(attempt).await?
+        };
         let chats = Arc::new(Chats::new(store.clone(), moments.clone(), hub.clone()));
         let messages = Arc::new(Messages::new(store.clone()));
         let tickets = Arc::new(Tickets::new(store.clone(), moments.clone(), limits.ticket));
         let authenticator = Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache);
         let authenticator = Arc::new(authenticator);
         let demo = if demo {
-            let principal = patiently(async || tenants.key_of_nobody(demo::KEY_NAME).await).await?;
+            let principal = {
+                let attempt = || {
+                    let tenants = tenants.clone();
+                    async move { tenants.key_of_nobody(demo::KEY_NAME).await }
+                };
+                patiently(attempt).await?
+            };
             let (authenticator, chats, tickets) = (authenticator.clone(), chats.clone(), tickets.clone());
             Some(demo::Backend { principal, authenticator, chats, tickets })
         } else {
@@ -164,7 +176,7 @@ async fn sweep(store: Store, moments: Moments) {
 }
 
 /// Tries again while the database does not answer: a start has more time than a request.
-async fn patiently<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+async fn patiently<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match attempt().await {

@@ -9,6 +9,10 @@ use std::{env, hint::black_box, process::ExitCode};
 
 use paths::PATHS;
 
+/// The allocator of the server, so that what is counted is what runs.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let Some(name) = env::args().nth(1) else {
         for path in PATHS {

@@ -19,6 +19,8 @@ use crate::{
     tenant::{Authenticator, Bootstrap, Tenants},
 };
 
+pub use crate::http::listen::bind;
+
 /// How often what has expired is swept away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 

@@ -23,7 +23,7 @@ use crate::{
         answer::{Created, Issued},
         body::{FromMembers, JsonBody, Members},
         context::Context,
-        docs::named,
+        docs::{named, shared},
         origin,
         path::Path,
         problem::{Code, Problem},
@@ -85,7 +85,7 @@ fn file(content_type: &'static str, text: &'static str) -> impl Endpoint {
             // The next version of the server may bring another page.
             .header(header::CACHE_CONTROL, "no-cache")
             .body(text);
-        named("demo_page", response)
+        named("demo_page", shared(response))
     })
 }
 

@@ -26,13 +26,12 @@
 //! The server can be embedded:
 //!
 //! ```no_run
-//! use parlor_server::{app::App, config::Config};
-//! use tokio::net::TcpListener;
+//! use parlor_server::{app::{App, bind}, config::Config};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let app = App::open(Config::new("sqlite://parlor.db".parse()?)).await?;
-//! let listener = TcpListener::bind(Config::LISTEN).await?;
+//! let listener = bind(Config::LISTEN)?;
 //! app.run(listener, CancellationToken::new()).await;
 //! # Ok(())
 //! # }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{
     KEY, Page, TestDatabase, TestServer,
     page::{quoted, rows},
-    requests,
+    raw, requests,
 };
 
 /// An id that no chat has.
@@ -174,6 +174,15 @@ async fn the_table_of_answers_has_every_status_and_every_code() {
     for answer in router {
         let status = answer.json()["status"].to_string();
         codes.insert((status.clone(), answer.problem()));
+        statuses.insert(status);
+    }
+    // Nor are those of HTTP itself.
+    let coded = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_owned();
+    for request in [coded, format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200))] {
+        let answer = raw(server.address, request.as_bytes()).await;
+        let problem: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let status = problem["status"].to_string();
+        codes.insert((status.clone(), problem["code"].as_str().unwrap().to_owned()));
         statuses.insert(status);
     }
 

@@ -71,6 +71,7 @@ fn the_limits_are_those_of_the_server() {
         said,
         [
             format!("{}, else 1009", kib(message)),
+            format!("complete after {}, or up to a ping later, else 4008", seconds(realtime.message)),
             format!("{}–{} characters", Content::MIN_CHARS, Content::MAX_CHARS),
             format!("{}–{} characters", ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS),
             format!("{}; what follows is read later", realtime.in_flight),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use parlor_server::{clock::SystemClock, config::Limits};
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer, WriteLock};
 
@@ -72,6 +72,49 @@ async fn idle_connections_do_not_hold_up_the_end() {
     let _silent = TcpStream::connect(server.address).await.unwrap();
     server.client().get("/healthz", 200).await;
     server.stop().await;
+}
+
+/// Neither of these is work of the server's.
+#[tokio::test]
+async fn what_a_peer_does_not_finish_does_not_hold_up_the_end() {
+    let database = TestDatabase::create().await;
+    let half_a_body = format!(
+        "POST /api/v1/chats/ HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n\
+         Content-Length: 1000\r\n\r\n{{"
+    );
+    for (name, bytes) in [
+        ("half a head", "GET /healthz HTTP/1.1\r\nHost:"),
+        ("half a second head", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"),
+        ("half a body", &half_a_body),
+        ("an answer that is not taken", "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ] {
+        for trickles in [false, true] {
+            let server = TestServer::start(&database).await;
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+            server.client().get("/healthz", 200).await;
+            // A byte now and then is no progress.
+            let (reader, mut writer) = stream.into_split();
+            let peer = tokio::spawn(async move {
+                let mut byte = [0];
+                let mut pieces = if trickles { usize::MAX } else { 0 };
+                while pieces > 0 {
+                    pieces -= 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    _ = reader.try_read(&mut byte);
+                    if writer.write_all(b"x").await.is_err() {
+                        break;
+                    }
+                }
+                // Open until the server has stopped.
+                std::future::pending::<()>().await;
+                drop((reader.readable().await, writer));
+            });
+            let stopped = tokio::time::timeout(Duration::from_secs(15), server.stop()).await;
+            assert!(stopped.is_ok(), "{name}, trickles: {trickles}");
+            peer.abort();
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,17 +1,14 @@
 //! `parlor serve`.
 
-use std::{fmt::Write as _, net::SocketAddr, process};
+use std::{fmt::Write as _, net::SocketAddr, num::NonZeroUsize, process};
 
 use clap::{Args, builder::BoolishValueParser};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Database, Failure, Unshown, assistant::Assistant, log::Log};
 use crate::{
-    app::App,
+    app::{App, bind},
     config::Config,
     tenant::{ApiKey, Bootstrap},
 };
@@ -39,6 +36,12 @@ pub(super) struct Serve {
     /// `default` and to the assistant: not for the internet.
     #[arg(long, env = "PARLOR_DEMO", value_parser = BoolishValueParser::new())]
     demo: bool,
+    /// HTTP connections at one time, live connections apart.
+    #[arg(long, env = "PARLOR_MAX_CONNECTIONS", default_value = "10000")]
+    max_connections: NonZeroUsize,
+    /// HTTP connections at one time from one client address (an IPv4 address or an IPv6 /64). A reverse proxy is one address.
+    #[arg(long, env = "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", default_value = "2000")]
+    max_connections_per_address: NonZeroUsize,
     #[command(flatten)]
     log: Log,
 }
@@ -52,10 +55,11 @@ impl Serve {
         config.limits.assistant.history = self.assistant.history();
         config.assistant = self.assistant.provider()?;
         config.demo = self.demo;
+        config.limits.connections = self.max_connections.get();
+        config.limits.connections_per_address = self.max_connections_per_address.get();
         let app = App::open(config).await?;
         // Bound last: a server that is not ready does not let connections pile up.
-        let listener = TcpListener::bind(self.listen)
-            .await
+        let listener = bind(self.listen)
             .map_err(Failure::io(format!("cannot listen on {} (--listen takes another address)", self.listen)))?;
         let address = listener.local_addr().map_err(Failure::io("cannot read the address listened on"))?;
         let shutdown = CancellationToken::new();

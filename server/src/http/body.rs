@@ -4,12 +4,13 @@
 //! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
 //! refused, and one answer names everything that is wrong.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, mem, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use poem::{
-    IntoResponse, Request, RequestBody, Response,
-    error::{ReadBodyError, Result},
+    Body, IntoResponse, Request, RequestBody, Response,
+    error::Result,
     http::{StatusCode, header},
 };
 use poem_openapi::{
@@ -20,9 +21,11 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::{
     field_error::FieldError,
+    listen::ConnectionState,
     problem::{Code, Problem, request_id_header},
 };
 use crate::{
@@ -90,8 +93,7 @@ impl<T> JsonBody<T> {
 impl<T: FromMembers> JsonBody<T> {
     async fn read(request: &Request, body: &mut RequestBody) -> std::result::Result<Self, Problem> {
         check_media_type(request)?;
-        let limit = request.data::<Arc<Limits>>().map_or(0, |limits| limits.body_bytes);
-        let bytes = read_bytes(request, body, limit).await?;
+        let bytes = read_bytes(request, body).await?;
         Ok(Self { value: parse(&bytes), bytes })
     }
 }
@@ -131,18 +133,48 @@ fn check_media_type(request: &Request) -> std::result::Result<(), Problem> {
     if is_json && is_utf8 { Ok(()) } else { Err(Problem::new(Code::UnsupportedMediaType)) }
 }
 
-async fn read_bytes(request: &Request, body: &mut RequestBody, limit: usize) -> std::result::Result<Bytes, Problem> {
-    let too_large = || Problem::detailed(Code::PayloadTooLarge, format!("The body must have at most {limit} bytes."));
+async fn read_bytes(request: &Request, body: &mut RequestBody) -> std::result::Result<Bytes, Problem> {
+    let limits = request.data::<Arc<Limits>>();
+    let (limit, patience) = limits.map_or((0, Duration::ZERO), |limits| (limits.body_bytes, limits.body));
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Before the body is read: an honest client learns it at once.
     if declared.is_some_and(|length: u64| length > limit as u64) {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
     let body = body.take().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
-    body.into_bytes_limit(limit).await.map_err(|error| match error {
-        ReadBodyError::PayloadTooLarge => too_large(),
-        _ => Problem::invalid(vec![FieldError::new("", "ended before it was complete")]),
-    })
+    // Absent when there is nothing to wait for.
+    let _reading = request.data::<Arc<ConnectionState>>().map(|connection| connection.reading_body());
+    match timeout(patience, gather(body, limit)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let late = format!("did not arrive within {} seconds", patience.as_secs_f64());
+            Err(Problem::invalid(vec![FieldError::new("", late)]).with_header(header::CONNECTION, "close"))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::detailed(Code::PayloadTooLarge, format!("The body must have at most {limit} bytes."))
+}
+
+/// Puts the pieces of a body together. Most have one, which is not copied.
+async fn gather(body: Body, limit: usize) -> std::result::Result<Bytes, Problem> {
+    let mut pieces = pin!(body.into_bytes_stream());
+    let mut first = Bytes::new();
+    let mut gathered = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Problem::invalid(vec![FieldError::new("", "ended before it was complete")]))?;
+        if first.len() + gathered.len() + piece.len() > limit {
+            return Err(too_large(limit));
+        }
+        if first.is_empty() && gathered.is_empty() {
+            first = piece;
+        } else {
+            gathered.extend_from_slice(&mem::take(&mut first));
+            gathered.extend_from_slice(&piece);
+        }
+    }
+    Ok(if gathered.is_empty() { first } else { gathered.freeze() })
 }
 
 /// Reads a JSON object, or says everything that is wrong with it.

@@ -1,13 +1,17 @@
 //! The documents for machines at `/openapi.json` and `/asyncapi.json`, and the first for people as Swagger UI at `/docs/`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make_sync, http::header, web::Redirect};
 use poem_openapi::OperationId;
 use serde_json::{Value, json};
 use utoipa_swagger_ui::Config;
 
-use super::problem::{Code, Problem};
+use super::{
+    listen::SharedBody,
+    problem::{Code, Problem},
+};
 use crate::{api, error::Cause};
 
 /// Where the document is served.
@@ -19,8 +23,8 @@ pub(crate) const SWAGGER_UI: &str = "/docs/";
 
 /// A document, byte for byte as it is committed, under the name of an operation.
 pub(crate) fn document(operation: &'static str, document: &Value) -> impl Endpoint + use<> {
-    let document = api::render(document);
-    make_sync(move |_| named(operation, json_response(document.clone())))
+    let document = Bytes::from(api::render(document));
+    make_sync(move |_| named(operation, shared_json(&document)))
 }
 
 /// The files of Swagger UI. It remembers the key that was entered, and its forms are open for input.
@@ -30,11 +34,11 @@ pub(crate) fn swagger_ui(document: &Value) -> impl Endpoint + use<> {
     if let Some(servers) = local["servers"].as_array_mut() {
         servers.insert(0, json!({ "url": "/", "description": "This server" }));
     }
-    let local = local.to_string();
+    let local = Bytes::from(local.to_string());
     let config = Config::from("./openapi.json").persist_authorization(true).try_it_out_enabled(true).deep_linking(true);
     let config = Arc::new(config);
     make_sync(move |request: Request| match request.raw_path_param("file").unwrap_or("index.html") {
-        "openapi.json" => Ok(named("swagger_ui", json_response(local.clone()))),
+        "openapi.json" => Ok(named("swagger_ui", shared_json(&local))),
         file => swagger_ui_file(file, &config),
     })
 }
@@ -44,20 +48,31 @@ pub(crate) fn to_swagger_ui() -> impl Endpoint {
     make_sync(|_| Redirect::see_other(SWAGGER_UI))
 }
 
-fn json_response(json: String) -> Response {
-    Response::builder().content_type("application/json").body(json)
+fn shared_json(json: &Bytes) -> Response {
+    shared(Response::builder().content_type("application/json").body(json.clone()))
+}
+
+/// Marks an answer whose body all connections share.
+pub(crate) fn shared(mut response: Response) -> Response {
+    response.set_data(SharedBody);
+    response
 }
 
 fn swagger_ui_file(name: &str, config: &Arc<Config<'static>>) -> poem::Result<Response> {
     match utoipa_swagger_ui::serve(name, config.clone()) {
         Ok(Some(file)) => {
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                // The one that holds the configuration, which is small.
+                Cow::Owned(bytes) => bytes.into(),
+            };
             let response = Response::builder()
                 .content_type(&file.content_type)
-                // Nobody frames the page that holds a key, and no browser guesses what a file is.
+                // No site frames the page that holds a key, and no browser guesses what a file is.
                 .header(header::X_FRAME_OPTIONS, "DENY")
                 .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-                .body(file.bytes.into_owned());
-            Ok(named("swagger_ui", response))
+                .body(bytes);
+            Ok(named("swagger_ui", shared(response)))
         }
         Ok(None) => Err(Problem::new(Code::NotFound).into()),
         Err(error) => Err(Problem::because(Code::Internal, Cause::new(error.to_string())).into()),

@@ -46,7 +46,9 @@ pub(crate) enum Code {
     PayloadTooLarge,
     UnsupportedMediaType,
     IdempotencyKeyReused,
+    HeadTooLarge,
     Internal,
+    NotImplemented,
     Unavailable,
 }
 
@@ -65,7 +67,9 @@ impl Code {
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::HeadTooLarge => "head_too_large",
             Self::Internal => "internal",
+            Self::NotImplemented => "not_implemented",
             Self::Unavailable => "unavailable",
         }
     }
@@ -80,7 +84,9 @@ impl Code {
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -100,6 +106,8 @@ impl Code {
             Self::PayloadTooLarge => "The body is larger than the server takes.",
             Self::UnsupportedMediaType => "The body is not declared to be `application/json`.",
             Self::IdempotencyKeyReused => "The `Idempotency-Key` was used before with another request.",
+            Self::HeadTooLarge => "The request's head is larger than the server takes.",
+            Self::NotImplemented => "The request needs a part of HTTP that the server does not implement.",
             Self::Internal => "Server error processing the request. The `request_id` finds its cause in the log.",
             Self::Unavailable => "Temporarily unable to answer; `Retry-After` says when to try again.",
         }
@@ -120,6 +128,8 @@ impl Code {
             Self::PayloadTooLarge => "The body is larger than the server takes.",
             Self::UnsupportedMediaType => "The body must be sent as `application/json`.",
             Self::IdempotencyKeyReused => "This Idempotency-Key was used before with another request.",
+            Self::HeadTooLarge => "The request's head is larger than the server takes, or has too many fields.",
+            Self::NotImplemented => "The request needs a part of HTTP that the server does not implement.",
             Self::Internal => "The server failed to process the request.",
             Self::Unavailable => "The server cannot answer now; try again later.",
         }

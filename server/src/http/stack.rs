@@ -5,14 +5,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use futures_util::FutureExt as _;
 use percent_encoding::percent_decode_str;
 use poem::{
-    Endpoint, EndpointExt as _, IntoEndpoint as _, Request, Response, Route, get,
-    http::{HeaderName, HeaderValue},
+    Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Request, Response, Route, get,
+    http::{HeaderMap, HeaderName, HeaderValue},
 };
 use poem_openapi::OperationId;
 
 use super::{
     context::{Context, REQUEST_ID, RequestId},
     docs, health,
+    listen::Refuse,
     paths::Paths,
     problem::{self, Code, Problem},
 };
@@ -24,7 +25,7 @@ const NO_OPERATION: &str = "none";
 const API: &str = "/api/";
 
 /// The whole server as one endpoint that cannot fail.
-pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> {
+pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Refuse {
     let document = api::document();
     let mut paths = Paths::of(&document)
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::ASYNCAPI, realtime::PATH])
@@ -99,7 +100,21 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         // The panic's own message is on standard error already; here it gets the request's id.
         let answer =
             outcome.unwrap_or_else(|_| Err(Problem::because(Code::Internal, Cause::new("a handler panicked")).into()));
-        let mut response = problem::render(answer.unwrap_or_else(into_response), &context.request_id);
+        Ok(self.finish(answer.unwrap_or_else(into_response), &context, method.as_str(), started))
+    }
+}
+
+impl<E: Send + Sync> Refuse for Edge<E> {
+    fn refuse(&self, problem: Problem) -> Response {
+        let context = Context::new(RequestId::of(&HeaderMap::new()));
+        self.finish(problem.into_response(), &context, NO_OPERATION, Instant::now())
+    }
+}
+
+impl<E> Edge<E> {
+    /// Renders a failure, names the answer, counts it and logs it.
+    fn finish(&self, response: Response, context: &Context, method: &str, started: Instant) -> Response {
+        let mut response = problem::render(response, &context.request_id);
         if let Ok(id) = HeaderValue::from_str(context.request_id.as_str()) {
             response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), id);
         }
@@ -110,12 +125,12 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             request_id = context.request_id.as_str(),
             tenant = context.tenant().map(tracing::field::display),
             operation,
-            method = method.as_str(),
+            method,
             status = response.status().as_u16(),
             duration_ms = f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3,
             "answered"
         );
-        Ok(response)
+        response
     }
 }
 

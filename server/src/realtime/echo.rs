@@ -1,15 +1,16 @@
 //! `GET /ws/echo`: what comes goes back, on the handshake, the stream and the closing that chats have. A conformance suite
 //! speaks to it; no server that people use has it.
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use poem::{Endpoint, Request, Response, Upgraded, endpoint::make};
+use futures_util::SinkExt as _;
+use poem::{Endpoint, Request, Response, endpoint::make};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as WsMessage};
 
 use super::{
     end::{self, End},
+    metered::{self, Metered},
     upgrade,
 };
-use crate::http::problem::Problem;
+use crate::http::{listen::Upgraded, problem::Problem};
 
 /// Where it is.
 pub(crate) const ECHO: &str = "/ws/echo";
@@ -28,8 +29,8 @@ pub(crate) fn echo() -> impl Endpoint<Output = Response> {
     })
 }
 
-async fn repeat(mut stream: WebSocketStream<Upgraded>) {
-    while let Some(read) = stream.next().await {
+async fn repeat(mut stream: WebSocketStream<Metered<Upgraded>>) {
+    while let Some(read) = metered::next(&mut stream).await {
         let sent = match read {
             Ok(message @ (WsMessage::Text(_) | WsMessage::Binary(_))) => stream.send(message).await,
             Ok(_) => Ok(()),

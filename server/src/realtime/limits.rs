@@ -11,6 +11,8 @@ pub struct RealtimeLimits {
     pub ping: Duration,
     /// How long a peer may be silent before it is taken for gone.
     pub idle: Duration,
+    /// How long a message of several pieces may take to arrive, longer by up to [`Self::ping`].
+    pub message: Duration,
     /// How long a peer may take to take what is written.
     pub write: Duration,
     /// Messages of one connection that may be on their way to the database; its next frame is read after one has arrived.
@@ -34,6 +36,7 @@ impl Default for RealtimeLimits {
             outbox_bytes: 1024 * 1024,
             ping: Duration::from_secs(25),
             idle: Duration::from_mins(1),
+            message: Duration::from_secs(30),
             write: Duration::from_secs(10),
             in_flight: 32,
             burst: 200,

@@ -5,6 +5,7 @@
 //! ```text
 //! connect     who asks, for which chat; refuses with a problem, or switches protocols
 //! upgrade     the handshake, and the stream with small buffers
+//! metered     bounds what is read for one message
 //! hub         the connection's inbox enters the chat's room, before the chat is read: nothing falls in between
 //! session     replays what was missed from SQL, page by page; joins when nothing is missing; live from then on
 //! socket      moves frames between the stream, the inbox, the writer and the session
@@ -26,6 +27,7 @@ mod end;
 pub(crate) mod hub;
 mod inbox;
 mod limits;
+mod metered;
 pub(crate) mod protocol;
 mod session;
 mod socket;

@@ -21,6 +21,7 @@ use super::{
     Realtime,
     end::{self, End},
     hub::Membership,
+    metered::{self, Metered},
     protocol::Close,
     session::{Effect, Input, Session},
 };
@@ -37,7 +38,7 @@ type Sent = (Option<ClientMessageId>, Result<Created<Message>>);
 ///
 /// In a box of its own: a future would keep a second place for what it is given.
 pub(super) struct Socket<S> {
-    pub(super) stream: WebSocketStream<S>,
+    pub(super) stream: WebSocketStream<Metered<S>>,
     pub(super) tenant: TenantId,
     pub(super) membership: Membership,
     pub(super) session: Session,
@@ -80,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 alarm.as_mut().reset(self.session.deadline().into());
             }
             let input = tokio::select! {
-                frame = self.stream.next(), if self.session.may_read() => match frame {
+                frame = metered::next(&mut self.stream), if self.session.may_read() => match frame {
                     Some(Ok(WsMessage::Text(text))) => Input::Text(text),
                     Some(Ok(WsMessage::Binary(_))) => Input::Binary,
                     Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => Input::Control,
@@ -105,10 +106,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     reading = None;
                     page
                 }
-                () = &mut alarm => Input::Tick,
+                () = &mut alarm => {
+                    if self.message_is_late() {
+                        return End::Close(Close::TooSlow);
+                    }
+                    Input::Tick
+                }
             };
             self.handle(input, &mut effects);
         }
+    }
+
+    /// Whether a message that has begun to arrive takes too long. Looked at with each alarm, so at least once per ping.
+    fn message_is_late(&self) -> bool {
+        let began = self.stream.get_ref().message_began();
+        self.session.may_read() && began.is_some_and(|began| began.elapsed() > self.realtime.limits.message)
     }
 
     fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) {
@@ -163,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A peer that takes nothing for so long is not there, or does not keep up.
     async fn in_time(
         &mut self,
-        write: impl AsyncFnOnce(&mut WebSocketStream<S>) -> std::result::Result<(), WsError>,
+        write: impl AsyncFnOnce(&mut WebSocketStream<Metered<S>>) -> std::result::Result<(), WsError>,
     ) -> std::result::Result<(), End> {
         match timeout(self.realtime.limits.write, write(&mut self.stream)).await {
             Ok(Ok(())) => Ok(()),

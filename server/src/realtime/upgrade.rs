@@ -4,9 +4,10 @@
 //! no bound on what waits to be written.
 
 use poem::{
-    OnUpgrade, Request, Response, Upgraded,
+    Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
 };
+use tokio::sync::oneshot;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -15,10 +16,12 @@ use tokio_tungstenite::{
     },
 };
 
+use super::metered::Metered;
 use crate::{
     error::Cause,
     http::{
         field_error::FieldError,
+        listen::{Upgrade, Upgraded},
         problem::{Code, Problem},
     },
 };
@@ -56,9 +59,10 @@ pub(crate) fn handshake(request: &Request) -> Result<HeaderValue, Problem> {
     }
 }
 
-/// What becomes of the request's connection after [`switching_protocols`].
-pub(crate) fn take(request: &Request) -> Result<OnUpgrade, Problem> {
-    request.take_upgrade().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))
+/// The request's connection as it will be after [`switching_protocols`].
+pub(crate) fn take(request: &Request) -> Result<oneshot::Receiver<Upgraded>, Problem> {
+    let connection = request.data::<Upgrade>().and_then(Upgrade::take);
+    connection.ok_or_else(|| Problem::because(Code::Internal, Cause::new("the connection cannot be taken over")))
 }
 
 /// 101; the connection is the stream's from then on.
@@ -72,14 +76,14 @@ pub(crate) fn switching_protocols(accept: HeaderValue) -> Response {
 }
 
 /// The server's end of an upgraded connection.
-pub(crate) async fn stream(upgraded: Upgraded) -> WebSocketStream<Upgraded> {
+pub(crate) async fn stream(upgraded: Upgraded) -> WebSocketStream<Metered<Upgraded>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_write_buffer_size(MAX_UNWRITTEN)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await
+    WebSocketStream::from_raw_socket(Metered::new(upgraded), Role::Server, Some(config)).await
 }
 
 /// Whether a header of tokens has this one, in any case and among others.

@@ -1,13 +1,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use parlor_server::{
-    app::App,
+    app::{App, bind},
     chat::Tickets,
     clock::{Clock, SystemClock},
     config::{Config, Limits},
     tenant::{ApiKey, Tenants},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, KEY, TestDatabase};
@@ -50,7 +50,7 @@ impl TestServer {
         config.bootstrap_key = Some(ApiKey::chosen(KEY).unwrap());
         configure(&mut config);
         let app = App::open_at(config, clock).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let (tenants, tickets) = (app.tenants(), app.tickets());

@@ -58,8 +58,8 @@ pub struct Limits {
     /// one displaces the one of that address that has been waiting for its peer longest; if the server works for all of
     /// them, the new one is closed. A reverse proxy is one address.
     pub connections_per_address: usize,
-    /// Bytes of memory, estimated, that HTTP connections may hold for heads, bodies and answers. Beyond it, those that have
-    /// been waiting for their peers longest are closed.
+    /// Bytes of memory, estimated, that HTTP connections may hold for heads, bodies and answers. From half of it on, those
+    /// are closed whose peers have done nothing for a second; beyond it, those that have been waiting longest.
     pub connection_bytes: usize,
     /// Bytes at most in a request's head, at least 8 KiB; more is 431.
     pub head_bytes: usize,
@@ -98,7 +98,7 @@ impl Default for Limits {
             body_bytes: 64 * 1024,
             connections: 10_000,
             connections_per_address: 2_000,
-            connection_bytes: 24 * 1024 * 1024,
+            connection_bytes: 48 * 1024 * 1024,
             head_bytes: 32 * 1024,
             head: Duration::from_secs(30),
             body: Duration::from_secs(30),

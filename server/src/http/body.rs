@@ -302,11 +302,20 @@ impl<T: Type> ApiResponse for Json<T> {
     }
 }
 
+/// An answer that is larger keeps no spare room in its buffer.
+const LARGE_BYTES: usize = 16 * 1_024;
+
 impl<T: Serialize + Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut body = Vec::with_capacity(ORDINARY_BYTES);
         match serde_json::to_writer(&mut body, &self.0) {
-            Ok(()) => Response::builder().content_type(CONTENT_TYPE).body(body),
+            Ok(()) => {
+                // A large one may wait for a slow peer for a while.
+                if body.capacity() > LARGE_BYTES {
+                    body.shrink_to_fit();
+                }
+                Response::builder().content_type(CONTENT_TYPE).body(body)
+            }
             Err(error) => Problem::because(Code::Internal, Cause::new(error)).into_response(),
         }
     }

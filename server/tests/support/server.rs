@@ -49,7 +49,7 @@ impl TestServer {
         let mut config = Config::new(database_url.parse().unwrap());
         config.bootstrap_key = Some(ApiKey::chosen(KEY).unwrap());
         configure(&mut config);
-        let app = App::open_at(config, clock).await.unwrap();
+        let app = Box::pin(App::open_at(config, clock)).await.unwrap();
         let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::state::{ConnectionState, Order, Phase, Times};
+use super::state::{ConnectionState, Order, Phase, Times, millis};
 use crate::lock::lock;
 
 /// How many candidates one look at all connections finds.
@@ -23,6 +23,9 @@ const CANDIDATES: usize = 256;
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Connections that hold less are not displaced for want of memory.
 const HEAVY: usize = 4 * 1024;
+/// How long a connection waits for its peer before it is displaced for want of memory while there is still some left: a
+/// peer that is slow, but takes its answer, is not cut off.
+const RECENT: Duration = Duration::from_secs(1);
 /// Between two warnings that connections are displaced or refused.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -33,7 +36,8 @@ pub(super) struct Bounds {
     pub(super) total: usize,
     /// Connections from one address.
     pub(super) per_address: usize,
-    /// Estimated bytes of memory held by all connections.
+    /// Estimated bytes of memory held by all connections. From half of it on, connections are displaced whose peers have done
+    /// nothing for [`RECENT`]; beyond it, any that wait.
     pub(super) bytes: usize,
 }
 
@@ -137,7 +141,13 @@ impl Admission {
         }
         let before = state.held.swap(bytes, Relaxed);
         connections.bytes = connections.bytes.saturating_sub(before) + bytes;
-        while connections.bytes > self.bounds.bytes && bytes > before && connections.relieve() {
+        let bound = self.bounds.bytes;
+        let now = state.now();
+        while connections.bytes > bound / 2 && bytes > before {
+            let latest = if connections.bytes > bound { now } else { now.saturating_sub(millis(RECENT)) };
+            if !connections.relieve(latest) {
+                break;
+            }
             connections.warn("connections that wait for their peers hold as much memory as they may hold");
         }
     }
@@ -172,14 +182,18 @@ impl Connections {
         self.displace(next)
     }
 
-    /// Has the connection that has been waiting longest, of those that hold much memory, give it back. One that waits for a
-    /// head can go on with less; any other is displaced.
-    fn relieve(&mut self) -> bool {
+    /// Has the connection that has been waiting longest, of those that hold much memory, give it back if it has waited since
+    /// `latest` or earlier. One that waits for a head can go on with less; any other is displaced.
+    fn relieve(&mut self, latest: u64) -> bool {
         let addresses = &self.addresses;
         let is_heavy = |state: &ConnectionState| state.held.load(Relaxed) >= HEAVY;
         let next = self
             .longest_waiting_heavy
             .next(|all| all.extend(everything(addresses).filter(|(_, _, state)| is_heavy(state))));
+        if next.as_ref().is_some_and(|candidate| candidate.since > latest) {
+            self.longest_waiting_heavy.put_back(next);
+            return false;
+        }
         if let Some(Candidate { state, .. }) = &next
             && state.phase() == Phase::Head
         {
@@ -284,6 +298,12 @@ impl Candidates {
         let next = self.queue.pop_front();
         self.found_none = if next.is_none() { Some(Instant::now()) } else { None };
         next
+    }
+
+    fn put_back(&mut self, candidate: Option<Candidate>) {
+        if let Some(candidate) = candidate {
+            self.queue.push_front(candidate);
+        }
     }
 }
 

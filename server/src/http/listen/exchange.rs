@@ -86,8 +86,7 @@ pub(super) async fn exchange<E: Endpoint<Output = Response> + Refuse + 'static>(
             let response: http::Response<_> = response.into();
             let bytes = response.body().size_hint().exact().unwrap_or_default();
             if bytes > LARGE_ANSWER && !is_shared {
-                // Twice: a buffer grows by doubling.
-                state.hold(EXCHANGE_BYTES + 2 * usize::try_from(bytes).unwrap_or(usize::MAX / 4));
+                state.hold(EXCHANGE_BYTES + usize::try_from(bytes).unwrap_or(usize::MAX / 4));
             }
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, state.clone())))
         }

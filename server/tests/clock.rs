@@ -159,17 +159,22 @@ async fn what_another_node_has_recorded_with_a_wrong_clock_holds_up_no_node() {
     let database = TestDatabase::create().await;
     let (clock, wrong) = (ManualClock::new(), ManualClock::new());
     wrong.advance(YEAR);
-    let (node, other) = (start(&database, &clock).await, start(&database, &wrong).await);
-    let chats = [create(&node.client(), "node").await, create(&other.client(), "other").await];
+    // One after the other, since a SQLite file has one server at a time.
+    let node = start(&database, &clock).await;
+    let chat = create(&node.client(), "node").await;
+    node.stop().await;
+    let other = start(&database, &wrong).await;
+    let chats = [chat, create(&other.client(), "other").await];
     let ids = chats.each_ref().map(|chat| chat["id"].as_str().unwrap());
     for chat in ids {
         other.client().send_message(chat, &json!({ "content": "from the future" }), 201).await;
         other.client().update_chat(chat, &json!({ "title": "from the future" }), 200).await;
     }
+    other.stop().await;
     clock.advance(Duration::seconds(10));
+    let node = start(&database, &clock).await;
     all_times_are_the_clock_s(&node, &clock, ids).await;
     node.stop().await;
-    other.stop().await;
 }
 
 #[tokio::test]

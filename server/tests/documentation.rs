@@ -73,7 +73,7 @@ fn every_stage_that_a_page_names_is_one() {
 #[test]
 fn the_readme_names_the_compiler_and_the_licence_of_the_packages() {
     let readme = Page::read("README.md");
-    readme.says(&format!("Rust {} and a C compiler", env!("CARGO_PKG_RUST_VERSION")));
+    readme.says(&format!("Rust {}, a C compiler", env!("CARGO_PKG_RUST_VERSION")));
     let licence = fs::read_to_string(Page::root().join("Cargo.toml")).unwrap();
     let licence = licence.lines().find_map(|line| line.strip_prefix("license = ")).unwrap().trim_matches('"');
     let either: Vec<&str> = licence.split(" OR ").collect();

@@ -53,6 +53,8 @@ async fn every_setting_is_a_flag_and_a_variable_and_the_flag_wins() {
         ("--assistant", "echo", "PARLOR_ASSISTANT", "somebody"),
         ("--assistant-history", "1", "PARLOR_ASSISTANT_HISTORY", "0"),
         ("--demo", "1", "PARLOR_DEMO", "perhaps"),
+        ("--max-connections", "100", "PARLOR_MAX_CONNECTIONS", "0"),
+        ("--max-connections-per-address", "100", "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", "0"),
         ("--log", "warn", "PARLOR_LOG", "parlor=loud"),
         ("--log-format", "json", "PARLOR_LOG_FORMAT", "xml"),
     ];
@@ -107,7 +109,18 @@ fn the_page_s_numbers_are_the_server_s() {
     page.says(&format!("any request safely for {} hours", Idempotency::RETENTION.num_hours()));
     let live = limits.realtime;
     page.says(&format!("A node takes at most {} at a time", thousands(live.connections)));
-    page.says(&format!("Besides, {} connections are served by HTTP", thousands(limits.connections)));
+    for row in [
+        format!("HTTP connections at one time | {} |", thousands(limits.connections)),
+        format!("(IPv4 address or IPv6 /64) | {} |", thousands(limits.connections_per_address)),
+        format!("for heads, bodies and answers | {} MiB |", limits.connection_bytes / (1024 * 1024)),
+        format!("size of a request's head | {} KiB |", limits.head_bytes / 1024),
+        format!("time that an idle connection is kept | {} seconds |", limits.head.as_secs()),
+        format!("time for a request's body | {} seconds |", limits.body.as_secs()),
+        format!("takes nothing of its answer | {} seconds |", limits.write.as_secs()),
+        format!("in the long run | {} KiB per second |", limits.write_rate / 1024),
+    ] {
+        page.says(&row);
+    }
     page.says(&format!("more than {} KiB wait", live.outbox_bytes / 1024));
     page.says(&format!("takes nothing for {} seconds", live.write.as_secs()));
     page.says(&format!("silent for {} seconds is closed", live.idle.as_secs()));

@@ -7,8 +7,8 @@ use parlor_server::config::Limits;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{NOBODY, Operation, USER, pointers};
-use crate::support::{Client, ManualClock, TestDatabase, TestServer, requests};
+use super::{NOBODY, Operation, USER, parts, pointers};
+use crate::support::{Client, ManualClock, TestDatabase, TestServer, raw, requests};
 
 #[tokio::test]
 async fn a_cursor_goes_on_under_another_limit_in_every_list_and_belongs_to_no_other() {
@@ -157,6 +157,32 @@ async fn a_refused_message_leaves_its_key_free() {
         assert_eq!(sent.header("idempotency-replayed"), None, "{key}");
     }
     assert_eq!(client.get_chat(&id, 200).await.json()["message_count"], 3);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_well_formed_http_is_answered_like_any_other_failure() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").into_bytes();
+    for (bytes, status, code) in [
+        (b"this is not HTTP\r\n\r\n".to_vec(), "400", "invalid_request"),
+        (b"GET / HTTP/7.0\r\nHost: x\r\n\r\n".to_vec(), "400", "invalid_request"),
+        (get("/healthz", "bad header\r\n"), "400", "invalid_request"),
+        (get("/healthz", "Content-Length: x\r\n"), "400", "invalid_request"),
+        (get(&format!("/{}", "x".repeat(70_000)), ""), "431", "head_too_large"),
+        (get("/healthz", &"X: y\r\n".repeat(200)), "431", "head_too_large"),
+        (get("/healthz", "Transfer-Encoding: gzip, chunked\r\n"), "501", "not_implemented"),
+    ] {
+        let answer = raw(server.address, &bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+        let (head, body) = parts(&answer);
+        assert!(head.contains("content-type: application/problem+json"), "{head:?}");
+        let problem: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+        let id = format!("x-request-id: {}", problem["request_id"].as_str().unwrap());
+        assert!(head.contains(id.as_str()), "{head:?}");
+    }
     server.stop().await;
 }
 

@@ -79,8 +79,8 @@ async fn other_origins_are_told_nothing() {
 async fn http_2_is_not_spoken() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;
-    let answer = raw(server.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    // Closed without an answer, which the client could not read.
+    assert_eq!(raw(server.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     server.client().get("/healthz", 200).await;
     server.stop().await;
 }

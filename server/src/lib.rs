@@ -54,6 +54,7 @@ pub mod store;
 pub mod tenant;
 
 mod api;
+mod deadline;
 mod demo;
 mod http;
 mod lock;

@@ -244,6 +244,7 @@ async fn a_node_opens_no_more_connections_to_postgresql_than_the_page_says() {
     let most = sentence.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let patient = |config: &mut Config| {
         config.limits.database.statement = Duration::from_mins(1);
+        config.limits.database.read = Duration::from_mins(1);
         config.limits.database.write = Duration::from_mins(2);
     };
     let server = TestServer::start_as(database.url(), patient).await;

@@ -18,15 +18,6 @@ fn request() -> Vec<u8> {
     json!({ "user_id": "u" }).to_string().into_bytes()
 }
 
-/// A link to the database, and the URL that leads over it.
-async fn linked(database: &TestDatabase) -> (Link, String) {
-    let (front, rest) = database.url().split_once('@').expect("the URL names a user");
-    let (host, name) = rest.split_once('/').expect("the URL names a database");
-    let link = Link::to(host.to_owned()).await;
-    let url = format!("{front}@{}/{name}", link.address);
-    (link, url)
-}
-
 async fn until_it_works(client: &Client) {
     loop {
         let (status, answer) = client.attempt(Method::POST, "/api/v1/chats/", Some(request())).await.unwrap();
@@ -88,7 +79,7 @@ async fn a_cut_link_to_the_database_is_503_and_then_recovers() {
         // SQLite is a file: there is no link to cut. What it has instead is the lock, above.
         return;
     }
-    let (link, url) = linked(&database).await;
+    let (link, url) = Link::before(&database).await;
     let server = TestServer::start_with(&url, Limits::default(), Arc::new(SystemClock)).await;
     let client = server.client();
     client.create_chat_from(request(), 201).await;
@@ -111,7 +102,7 @@ async fn not_knowing_a_key_is_not_a_refusal() {
     if !database.is_postgres() {
         return;
     }
-    let (link, url) = linked(&database).await;
+    let (link, url) = Link::before(&database).await;
     let limits = Limits { key_cache: Duration::from_millis(1), ..Limits::default() };
     let server = TestServer::start_with(&url, limits, Arc::new(SystemClock)).await;
     link.cut();

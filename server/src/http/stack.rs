@@ -1,6 +1,10 @@
 //! What every request passes through, as one list; the first line is the outermost.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use percent_encoding::percent_decode_str;
@@ -17,7 +21,7 @@ use super::{
     paths::Paths,
     problem::{self, Code, Problem},
 };
-use crate::{api, app::Services, demo, error::Cause, metrics::Metrics, realtime};
+use crate::{api, app::Services, deadline, demo, error::Cause, metrics::Metrics, realtime};
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
@@ -50,7 +54,8 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Re
         paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
         beside = demo::route(beside, backend);
     }
-    let routes = Fork { api: api::service().into_endpoint(), beside }
+    let read_limit = limits.database.read;
+    let routes = Fork { api: api::service().into_endpoint(), beside, read_limit }
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)
         .data(messages)
@@ -65,6 +70,8 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Re
 struct Fork<A> {
     api: A,
     beside: Route,
+    /// How long a request that only reads may wait for the database.
+    read_limit: Duration,
 }
 
 impl<A: Endpoint<Output = Response>> Endpoint for Fork<A> {
@@ -74,7 +81,11 @@ impl<A: Endpoint<Output = Response>> Endpoint for Fork<A> {
         let path = request.uri().path();
         // A parameter that is no text would be absent; what has one leads nowhere.
         if path.starts_with(API) && percent_decode_str(path).decode_utf8().is_ok() {
-            self.api.call(request).await
+            if request.method().is_safe() {
+                deadline::scope(self.read_limit, self.api.call(request)).await
+            } else {
+                self.api.call(request).await
+            }
         } else {
             self.beside.call(request).await
         }

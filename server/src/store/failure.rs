@@ -1,10 +1,10 @@
-//! What a database error means for the caller.
+//! Classification of database errors.
 
 use sea_orm::{DbErr, RuntimeErr};
 
 use crate::error::{Cause, Error};
 
-/// What kind of thing went wrong.
+/// The kind of a database error, by which the caller decides how to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The database is away, full or failing, or its connection is.
@@ -100,7 +100,8 @@ impl Fault {
     }
 }
 
-/// Tells what is temporary or outside from what is wrong with a statement of this crate.
+/// Maps a database error to [`Error::Unavailable`] when its cause is outside or temporary, and to [`Error::Internal`] when
+/// a statement of this crate is wrong.
 pub(super) fn fault(error: DbErr) -> Error {
     Fault::of(&error).into_error(Cause::new(error))
 }

@@ -3,9 +3,10 @@ use std::time::Duration;
 /// Bounds on what the server asks of its database.
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseLimits {
-    /// How long a statement that reads may take, the wait for a connection included; then the request is answered 503. The
-    /// contract allows 2 s.
+    /// How long a statement that reads may take, the wait for a connection included; then the request is answered 503.
     pub statement: Duration,
+    /// How long all statements of a request that only reads may take together. The contract allows 2 s.
+    pub read: Duration,
     /// How long a write beside the group-commit writer may take, all its waits and statements included. The contract
     /// allows 5 s for the whole request. PostgreSQL gets it as `statement_timeout` and
     /// `idle_in_transaction_session_timeout`.
@@ -30,6 +31,7 @@ impl Default for DatabaseLimits {
     fn default() -> Self {
         Self {
             statement: Duration::from_millis(1_500),
+            read: Duration::from_millis(1_800),
             write: Duration::from_secs(3),
             row_lock: Duration::from_millis(100),
             readiness: Duration::from_millis(1_800),

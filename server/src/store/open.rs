@@ -45,7 +45,7 @@ const SHARED_CACHE: &str = "ENABLE_MEMORY_MANAGEMENT";
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;
 
-/// What opens the database.
+/// The kind of process that opens the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opener {
     /// A server. A SQLite file has one at a time.
@@ -98,7 +98,7 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// What the store is made of on either database.
+/// The parts of the store that depend on the database.
 struct Opened {
     read: Database,
     write: Database,

@@ -1,7 +1,7 @@
-//! Whether a write would succeed now: what `/readyz` answers.
+//! The check behind `/readyz`: whether a write would succeed now.
 //!
 //! The only proof is a write. It goes through the group-commit writer like any other, so it also finds a writer that is
-//! stuck. Anybody may ask, so all who ask at one time share one check, and a good answer holds for a moment.
+//! stuck. The endpoint needs no key, so concurrent callers share one check, and a positive result is cached for a moment.
 
 use std::{
     sync::{
@@ -32,7 +32,8 @@ use crate::{
 const GOOD_FOR: Duration = Duration::from_millis(500);
 /// Between two checks of the structure of a SQLite file.
 const INTEGRITY_EVERY: Duration = Duration::from_secs(5);
-/// How long such a check may take; what is larger than it gets through is checked by what requests come upon.
+/// Upper bound on one such check. Damage in parts of a larger file that it does not reach is found when a request reads
+/// them.
 const INTEGRITY_LIMIT: Duration = Duration::from_millis(100);
 
 /// See the module. Cheap to clone.
@@ -119,7 +120,7 @@ impl Inner {
         self.check_file().await
     }
 
-    /// What a write to cached pages does not show: a SQLite file that is damaged.
+    /// Finds damage to a SQLite file, which a write to cached pages does not show.
     async fn check_file(self: &Arc<Self>) -> Result<()> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         // One thread at a time: on a disk that hangs each would be left behind.

@@ -1,4 +1,5 @@
-//! The SQLite file as the operating system shows it: who serves it, whether it is still there, and whether it is sound.
+//! The SQLite file as the operating system shows it: which process serves it, whether it is still there, and whether it is
+//! sound.
 //!
 //! SQLite goes on writing to a file that was deleted or replaced, and what it acknowledges then is gone after a restart.
 //! So the writer compares the file at the path with the one that it opened before it acknowledges anything.
@@ -58,7 +59,7 @@ pub(super) struct ServerLock {
     _file: File,
 }
 
-/// What a check of a whole file has found.
+/// Result of a check of a whole file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Integrity {
     Sound,
@@ -121,7 +122,7 @@ impl SqliteFile {
         Ok(())
     }
 
-    /// Whether what is at the path is what was opened.
+    /// Compares the files at the path with those that were opened.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the file, its log or the log's index was deleted, moved or replaced. The first of these

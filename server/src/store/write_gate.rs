@@ -47,7 +47,7 @@ impl WriteGate {
 pub(super) struct GatedDatabase {
     database: Database,
     gate: WriteGate,
-    /// What is written elsewhere would be gone after a restart.
+    /// Checked before and after writes: those to a file that was replaced would be lost at a restart.
     file: Option<Arc<SqliteFile>>,
 }
 
@@ -92,7 +92,7 @@ impl GatedDatabase {
     }
 }
 
-/// What may be used while a permit is held.
+/// A database or transaction that may be used while a permit is held.
 pub(super) struct Permitted<T> {
     // Dropped first: a transaction is over before the next permit is given.
     inner: T,

@@ -6,6 +6,8 @@ use tokio::{
     sync::watch,
 };
 
+use super::TestDatabase;
+
 /// A TCP link that a test can cut or freeze, to stand between the server and its database.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
@@ -35,7 +37,16 @@ impl Link {
         Self { address, state: sender }
     }
 
-    /// Closes what is open and refuses what comes.
+    /// Leads to the server of `database`, on PostgreSQL; also returns the URL of the database through the link.
+    pub(crate) async fn before(database: &TestDatabase) -> (Self, String) {
+        let (front, rest) = database.url().split_once('@').expect("the URL names a user");
+        let (host, name) = rest.split_once('/').expect("the URL names a database");
+        let link = Self::to(host.to_owned()).await;
+        let url = format!("{front}@{}/{name}", link.address);
+        (link, url)
+    }
+
+    /// Closes open connections and refuses new ones.
     pub(crate) fn cut(&self) {
         self.state.send_replace(State::Cut);
     }

@@ -30,7 +30,7 @@ pub(in crate::store) enum Call<'a> {
     Command(&'a str),
 }
 
-/// What a [`Call`] returned.
+/// The result of a [`Call`].
 pub(in crate::store) enum Reply {
     Done(ExecResult),
     Rows(Vec<QueryResult>),

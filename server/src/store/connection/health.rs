@@ -1,4 +1,4 @@
-//! What the failure of one connection tells about the others.
+//! Conclusions from the failure of one connection about the others.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ pub(in crate::store) struct Health {
     malformed: AtomicBool,
 }
 
-/// What is to be done with an idle connection before it is used.
+/// Action on an idle connection before its next use.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Use,
@@ -40,7 +40,7 @@ impl Health {
         self.dead_before.fetch_max(self.tick() + 1, Ordering::Relaxed);
     }
 
-    /// What to do with a connection found well at the tick `verified`.
+    /// The action on a connection last found well at the tick `verified`.
     pub(super) fn verdict(&self, verified: u64) -> Verdict {
         if verified < self.dead_before.load(Ordering::Relaxed) {
             Verdict::Close

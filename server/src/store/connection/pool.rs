@@ -18,9 +18,12 @@ use super::{
     driver::{Call, Deadline, Driver, Reply},
     health::{Health, Verdict},
 };
-use crate::store::{
-    DatabaseLimits,
-    failure::{Fault, driver_error},
+use crate::{
+    deadline,
+    store::{
+        DatabaseLimits,
+        failure::{Fault, driver_error},
+    },
 };
 
 /// How long a connection may take to say that it is well.
@@ -49,7 +52,7 @@ pub(super) struct Opener<D: Driver> {
 /// Tells why no connection may be opened now, if so: another file may be where the database was.
 pub(in crate::store) type MayOpen = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
-/// One connection and what is known of it.
+/// A connection and the record of its health.
 pub(super) struct Slot<D: Driver> {
     connection: D::Connection,
     /// That of the current statement.
@@ -137,7 +140,7 @@ impl<D: Driver> Pool<D> {
 
     /// Sends one statement, by itself a transaction; a check-out and the statement have `limit` together.
     pub(super) async fn run(&self, call: Call<'_>, limit: Duration) -> Result<Reply, DbErr> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline::after(limit);
         match self.lease(deadline).await?.run(call, deadline).await {
             // Prepared before a table was changed. Connections opened from now on have nothing prepared.
             Err(error) if Fault::of(&error) == Fault::StalePlan => {

@@ -1,4 +1,4 @@
-//! What `/readyz` has written: one row for each node.
+//! Rows that `/readyz` writes: one for each node.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,7 +8,7 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub node: Uuid,
     pub written_at: i64,
-    /// On SQLite, what makes the row as large as an ordinary write.
+    /// Filler that makes the row as large as an ordinary write; SQLite only.
     pub filler: Option<Vec<u8>>,
 }
 

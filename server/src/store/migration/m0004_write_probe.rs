@@ -1,4 +1,4 @@
-//! What `/readyz` writes.
+//! The table that `/readyz` writes to.
 
 use sea_orm_migration::prelude::*;
 

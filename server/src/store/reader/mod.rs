@@ -14,14 +14,17 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures_util::FutureExt as _;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(test)]
 pub(super) use self::sqlite::CHATS_AT;
 pub(super) use self::{chats::ChatSource, keys::KeySource};
-use crate::error::{Cause, Error, Result};
+use crate::{
+    deadline,
+    error::{Cause, Error, Result},
+};
 
 /// Requests at most in one query.
 const BATCH: usize = 256;
@@ -87,7 +90,7 @@ impl<S: Source> GroupReader<S> {
                 mpsc::error::TrySendError::Closed(_) => "the reader has stopped",
             })
         })?;
-        match timeout(self.limit, answered).await {
+        match timeout_at(deadline::after(self.limit).into(), answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the reader stopped before it answered")),
             Err(_) => Err(unavailable("the reader did not answer in time")),

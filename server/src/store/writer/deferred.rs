@@ -21,7 +21,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// See the module.
 pub(super) struct Deferred {
     jobs: Vec<Job>,
-    /// What they need, as far as it may be what is locked.
+    /// The rows that the waiting requests need and of which one is locked.
     needs: HashSet<Need>,
     /// How long a request may wait.
     patience: Duration,
@@ -38,7 +38,7 @@ enum Need {
 }
 
 impl Deferred {
-    /// Of requests that wait for `patience` at most, counted by `waiting`.
+    /// Keeps requests for `patience` at most and counts them in `waiting`.
     pub(super) fn new(patience: Duration, waiting: Gauge) -> Self {
         Self { jobs: Vec::new(), needs: HashSet::new(), patience, next_attempt: Instant::now(), waiting }
     }
@@ -47,7 +47,7 @@ impl Deferred {
         self.jobs.is_empty()
     }
 
-    /// When to [take](Self::take) what is in here.
+    /// The time of the next attempt.
     pub(super) fn next_attempt(&self) -> Instant {
         self.next_attempt
     }
@@ -66,7 +66,7 @@ impl Deferred {
         self.count();
     }
 
-    /// Adds those requests of `batch` that need what requests in here need, and returns the rest.
+    /// Adds those requests of `batch` that need a row which waiting requests need, and returns the rest.
     pub(super) fn divert(&mut self, batch: Batch) -> Batch {
         if self.needs.is_empty() {
             return batch;
@@ -94,17 +94,18 @@ impl Deferred {
         rest.into_iter().collect()
     }
 
-    /// Everything in here, in its order, and what of it has waited too long.
+    /// Takes all waiting requests in their order: those to try again, and those that have waited too long or that nothing
+    /// waits for any more.
     pub(super) fn take(&mut self) -> (Batch, Batch) {
         self.needs.clear();
         let (now, patience) = (Instant::now(), self.patience);
         let is_late = |since: Option<Instant>| since.is_some_and(|since| now >= since + patience);
-        let (late, waiting): (Vec<Job>, Vec<Job>) =
-            std::mem::take(&mut self.jobs).into_iter().partition(|job| match job {
-                Job::CreateChat(request) => is_late(request.locked_since),
-                Job::SendMessage(request) => is_late(request.locked_since),
-                Job::Probe(_) => false,
-            });
+        let is_over = |job: &Job| match job {
+            Job::CreateChat(request) => is_late(request.locked_since) || request.is_abandoned(),
+            Job::SendMessage(request) => is_late(request.locked_since) || request.is_abandoned(),
+            Job::Probe(_) => false,
+        };
+        let (late, waiting): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs).into_iter().partition(is_over);
         self.count();
         (waiting.into_iter().collect(), late.into_iter().collect())
     }
@@ -114,7 +115,7 @@ impl Deferred {
     }
 }
 
-/// What a request locks, or what others lock that it needs.
+/// The rows that a request locks, or needs unlocked.
 fn needs(job: &Job) -> impl Iterator<Item = Need> + use<> {
     let (own, key) = match job {
         Job::CreateChat(request) => (Some(Need::User(request.tenant, request.input.user_id.clone())), request.claim()),

@@ -67,6 +67,11 @@ impl<I, O> Request<I, O> {
         _ = self.answer.send(outcome);
     }
 
+    /// Whether its caller has been answered otherwise, or has gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     pub(super) fn claim(&self) -> Option<Claim> {
         self.idempotency.as_ref().map(|idempotency| (self.tenant, idempotency.key.clone()))
     }

@@ -47,7 +47,7 @@ pub(super) struct Changes<'a> {
     /// When the answers expire.
     pub(super) expires_at: DateTime<Utc>,
     pub(super) now: DateTime<Utc>,
-    /// Whether something is to be written even if nothing above is.
+    /// Whether a row is written even if there is nothing else to write, as a proof that a write succeeds.
     pub(super) probe: bool,
 }
 
@@ -68,7 +68,7 @@ impl Changes<'_> {
 pub(super) enum LockWait {
     /// [`DatabaseLimits::row_lock`](crate::store::DatabaseLimits::row_lock).
     Usual,
-    /// Hardly at all: what is locked is likely to stay so.
+    /// A few milliseconds, for rows that were found locked already.
     Short,
 }
 

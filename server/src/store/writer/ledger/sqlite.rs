@@ -133,7 +133,7 @@ impl FileBackend {
         begun
     }
 
-    /// What is acknowledged after this is on the disk, in the file that a restart will find.
+    /// Writes `changes`, commits, and verifies that the file is still the one that a restart will open.
     pub(super) fn commit(&mut self, changes: &Changes<'_>) -> Outcome<()> {
         self.add_users(&changes.users)?;
         self.add_chats(&changes.chats)?;

@@ -63,7 +63,7 @@ pub struct Store {
     readiness: readiness::Readiness,
     /// Closed after all connections, hence here.
     _file: Option<Arc<sqlite_file::SqliteFile>>,
-    _lock: Option<Arc<sqlite_file::ServerLock>>,
+    lock: Option<Arc<sqlite_file::ServerLock>>,
 }
 
 impl Store {
@@ -91,6 +91,10 @@ impl Store {
         self.keys.close().await;
         self.read.close().await;
         self.write.close().await;
+        // Other handles may be kept for a while.
+        if let Some(lock) = &self.lock {
+            lock.release();
+        }
     }
 }
 

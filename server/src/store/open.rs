@@ -135,7 +135,7 @@ impl Store {
         let readiness = Readiness::new(read.clone(), writer.clone(), file.clone(), health, limits.readiness);
         let chats = GroupReader::start(chats, limits.statement);
         let keys = GroupReader::start(reader::KeySource::new(read.clone()), limits.statement);
-        Ok(Self { read, write, chats, keys, writer, readiness, _file: file, _lock: lock.map(Arc::new) })
+        Ok(Self { read, write, chats, keys, writer, readiness, _file: file, lock: lock.map(Arc::new) })
     }
 }
 

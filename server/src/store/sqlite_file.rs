@@ -23,6 +23,8 @@ use crate::error::{Cause, Error, Result};
 
 /// The first bytes of every database (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Bytes of the header that are read.
+const HEADER: usize = 32;
 /// Virtual machine instructions of SQLite between two looks at the clock.
 const STEPS: i32 = 1_000;
 /// The writer's page cache, in KiB. Beside SQLite's default (2,000), a chat among ten million others is written with five
@@ -55,8 +57,15 @@ struct Identity {
 
 /// The right to serve a file: an advisory lock on a file beside it, until this is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct ServerLock {
-    _file: File,
+pub(super) struct ServerLock(File);
+
+impl ServerLock {
+    /// Gives the right up before this is dropped.
+    pub(super) fn release(&self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "could not unlock the database file");
+        }
+    }
 }
 
 /// Result of a check of a whole file.
@@ -112,7 +121,7 @@ impl SqliteFile {
         }
         // For the sentence above; without it the lock works all the same.
         _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(ServerLock { _file: file })
+        Ok(ServerLock(file))
     }
 
     /// Remembers which files they are. To be called once a connection in WAL mode is open.
@@ -162,14 +171,22 @@ impl SqliteFile {
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn check_header(&self) -> std::result::Result<(), String> {
-        let mut header = [0; MAGIC.len()];
+        let mut header = [0; HEADER];
         self.handle.read_exact_at(&mut header, 0).map_err(|error| format!("the file cannot be read: {error}"))?;
-        if header != *MAGIC {
+        if !header.starts_with(MAGIC) {
             return Err("the file does not begin as a SQLite database does".to_owned());
         }
         let length = self.handle.metadata().map_err(|error| error.to_string())?.len();
         let longest = self.length.fetch_max(length, Ordering::Relaxed);
-        if length < longest { Err(format!("the file had {longest} bytes and has {length}")) } else { Ok(()) }
+        if length >= longest {
+            return Ok(());
+        }
+        if declared_length(&header) <= length {
+            // It was vacuumed.
+            self.length.store(length, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(format!("the file had {longest} bytes and has {length}"))
     }
 
     /// Takes the present length for the right one.
@@ -230,6 +247,16 @@ impl SqliteFile {
     }
 }
 
+/// The bytes that a file has by its header: the page size at byte 16, where 1 stands for 65,536, and the number of pages at
+/// byte 28.
+fn declared_length(header: &[u8; HEADER]) -> u64 {
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    page * u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +305,17 @@ mod tests {
         file.handle.set_len(4096).unwrap();
         assert!(file.check_header().is_err());
         assert!(matches!(file.check_integrity(limit), Integrity::Damaged(_)));
+    }
+
+    #[test]
+    fn a_file_that_was_vacuumed_is_well() {
+        let (_folder, file, connection) = database();
+        file.check_header().unwrap();
+        connection.execute_batch("DELETE FROM t; VACUUM").unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        assert!(file.handle.metadata().unwrap().len() < 100_000);
+        file.check_header().unwrap();
+        assert_eq!(file.check_integrity(Duration::from_secs(10)), Integrity::Sound);
     }
 
     #[tokio::test]

@@ -56,8 +56,8 @@ impl App {
     /// Opens the database, brings it up to date, and makes sure that it has a key.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable) when the database cannot be reached;
-    /// [`Error::Invalid`](crate::error::Error::Invalid) when the assistant cannot be set up.
+    /// [`Error::Unavailable`] when the database cannot be reached;
+    /// [`Error::Invalid`] when the assistant cannot be set up.
     pub async fn open(config: Config) -> Result<Self> {
         Self::open_at(config, Arc::new(SystemClock)).await
     }

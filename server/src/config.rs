@@ -98,7 +98,7 @@ impl Default for Limits {
             body_bytes: 64 * 1024,
             connections: 10_000,
             connections_per_address: 2_000,
-            connection_bytes: 48 * 1024 * 1024,
+            connection_bytes: 24 * 1024 * 1024,
             head_bytes: 32 * 1024,
             head: Duration::from_secs(30),
             body: Duration::from_secs(30),

@@ -55,6 +55,7 @@ async fn every_setting_is_a_flag_and_a_variable_and_the_flag_wins() {
         ("--demo", "1", "PARLOR_DEMO", "perhaps"),
         ("--max-connections", "100", "PARLOR_MAX_CONNECTIONS", "0"),
         ("--max-connections-per-address", "100", "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", "0"),
+        ("--max-connection-memory", "8", "PARLOR_MAX_CONNECTION_MEMORY", "0"),
         ("--log", "warn", "PARLOR_LOG", "parlor=loud"),
         ("--log-format", "json", "PARLOR_LOG_FORMAT", "xml"),
     ];

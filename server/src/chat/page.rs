@@ -1,6 +1,7 @@
 //! Lists, a page at a time.
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{Status, UserId};
@@ -42,7 +43,7 @@ impl<K> Window<K> {
 }
 
 /// A part of a list, filled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
@@ -50,15 +51,18 @@ pub struct Page<T> {
     pub has_more: bool,
     /// How many things the whole list has; known when the page began at an offset.
     pub total: Option<i64>,
+    /// Its share of the memory for pages, until it is dropped.
+    _room: OwnedSemaphorePermit,
 }
 
 impl<T> Page<T> {
-    /// Of up to `limit + 1` things: the last one only tells that there is more.
-    pub(crate) fn of(mut items: Vec<T>, limit: u32, total: Option<i64>) -> Self {
+    /// Takes up to `limit + 1` items, of which the last one only shows that there are more. `room` bounds how many pages
+    /// are in memory.
+    pub(crate) fn new(mut items: Vec<T>, limit: u32, total: Option<i64>, room: OwnedSemaphorePermit) -> Self {
         let limit = limit as usize;
         let has_more = items.len() > limit;
         items.truncate(limit);
-        Self { items, has_more, total }
+        Self { items, has_more, total, _room: room }
     }
 }
 

@@ -1,6 +1,11 @@
 //! `parlor serve`.
 
-use std::{fmt::Write as _, net::SocketAddr, num::NonZeroUsize, process};
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroUsize},
+    process,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +47,9 @@ pub(super) struct Serve {
     /// HTTP connections at one time from one client address (an IPv4 address or an IPv6 /64). A reverse proxy is one address.
     #[arg(long, env = "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", default_value = "2000")]
     max_connections_per_address: NonZeroUsize,
+    /// Memory that HTTP connections may hold for heads, bodies and answers, in MiB.
+    #[arg(long, env = "PARLOR_MAX_CONNECTION_MEMORY", default_value = "24")]
+    max_connection_memory: NonZeroU16,
     #[command(flatten)]
     log: Log,
 }
@@ -57,6 +65,7 @@ impl Serve {
         config.demo = self.demo;
         config.limits.connections = self.max_connections.get();
         config.limits.connections_per_address = self.max_connections_per_address.get();
+        config.limits.connection_bytes = usize::from(self.max_connection_memory.get()) * 1024 * 1024;
         let app = App::open(config).await?;
         // Bound last: a server that is not ready does not let connections pile up.
         let listener = bind(self.listen)

@@ -370,7 +370,7 @@ impl Inner {
     }
 
     fn tell_of_stop(&self, chat: Uuid) {
-        self.hub.pass(chat, &question_abandoned(self.moments.now()));
+        self.hub.question_abandoned(chat, &question_abandoned(self.moments.now()));
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {

@@ -38,7 +38,7 @@ impl Listener for Broadcast {
             let prompt = Prompt { tenant, chat: message.chat_id, seq: message.seq };
             if prompts.send(prompt).is_err() {
                 // The server stops and answers no more.
-                self.hub.pass(message.chat_id, &question_abandoned(self.moments.now()));
+                self.hub.question_abandoned(message.chat_id, &question_abandoned(self.moments.now()));
             }
         }
     }

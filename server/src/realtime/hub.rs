@@ -39,6 +39,8 @@ pub(crate) struct Hub {
     /// How many connections live by each key.
     keys: Mutex<HashMap<Uuid, usize>>,
     connections: AtomicU64,
+    /// The chats whose connections were told that the server stops before a question is answered.
+    told_of_stop: Mutex<HashSet<Uuid>>,
 }
 
 /// A chat with connections, or with an answer on its way.
@@ -71,6 +73,7 @@ impl Hub {
             shards: std::array::from_fn(|_| Mutex::default()),
             keys: Mutex::default(),
             connections: AtomicU64::default(),
+            told_of_stop: Mutex::default(),
         }
     }
 
@@ -172,6 +175,13 @@ impl Hub {
     pub(crate) fn pass(&self, chat: Uuid, event: &Utf8Bytes) {
         if let Some(room) = self.shard(chat).get(&chat) {
             room.pass(event);
+        }
+    }
+
+    /// Passes `event`, which says that the server stops before a question in `chat` is answered, unless that was said.
+    pub(crate) fn question_abandoned(&self, chat: Uuid, event: &Utf8Bytes) {
+        if lock(&self.told_of_stop).insert(chat) {
+            self.pass(chat, event);
         }
     }
 

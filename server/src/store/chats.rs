@@ -200,9 +200,10 @@ impl TenantScope<'_> {
     }
 
     async fn page(&self, chain: Chain, window: Window<ChatPlace>, total: Option<i64>) -> Result<Page<Chat>> {
+        let room = self.store.room_for_a_page().await?;
         let rows = chain.windowed(window).all(&self.store.read).await.map_err(fault)?;
         let chats = rows.into_iter().map(chat_of).collect::<Result<Vec<_>>>()?;
-        Ok(Page::of(chats, window.limit, total))
+        Ok(Page::new(chats, window.limit, total, room))
     }
 }
 

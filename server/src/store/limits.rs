@@ -22,6 +22,8 @@ pub struct DatabaseLimits {
     pub sqlite_readers: usize,
     /// Connections to PostgreSQL; one of them is the writer's and one the group reader's.
     pub postgres_connections: usize,
+    /// Pages of lists that may be in memory between the database and their answers; further requests wait.
+    pub pages: usize,
     /// Bytes that SQLite's write-ahead log keeps on disk once its content has been copied into the database. It may be
     /// longer while a reader keeps it from being copied.
     pub wal_bytes: u64,
@@ -38,6 +40,7 @@ impl Default for DatabaseLimits {
             ping_after: Duration::from_secs(5),
             sqlite_readers: 5,
             postgres_connections: 16,
+            pages: 8,
             wal_bytes: 64 * 1024 * 1024,
         }
     }

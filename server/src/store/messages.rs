@@ -45,10 +45,11 @@ impl TenantScope<'_> {
         let (first, last) = (after_seq.unwrap_or(0).saturating_add(1), chat.message_count);
         let total = (last - first + 1).max(0);
         let messages = windowed(chat_id, first, last, window);
+        let room = self.store.room_for_a_page().await?;
         let rows = messages.all(&self.store.read).await.map_err(fault)?;
         let messages = rows.into_iter().map(message_of).collect::<Result<Vec<_>>>()?;
         let total = matches!(window.start, Start::Offset(_)).then_some(total);
-        Ok(Some(Page::of(messages, window.limit, total)))
+        Ok(Some(Page::new(messages, window.limit, total, room)))
     }
 
     /// Returns the role of the last message of `chat`, which the tenant has; `None` when it has no message, or was deleted

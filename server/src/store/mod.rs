@@ -40,12 +40,17 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbBackend;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
 
 pub use limits::DatabaseLimits;
 pub use open::{DatabaseUrl, Opener};
 pub use writer::WriterLimits;
 
 use crate::{
+    deadline,
     error::{Cause, Error, Result},
     tenant::TenantId,
 };
@@ -61,6 +66,8 @@ pub struct Store {
     keys: reader::GroupReader<reader::KeySource>,
     writer: writer::Writer,
     readiness: readiness::Readiness,
+    /// One permit for each page of a list that may be in memory.
+    pages: Arc<Semaphore>,
     /// Closed after all connections, hence here.
     _file: Option<Arc<sqlite_file::SqliteFile>>,
     lock: Option<Arc<sqlite_file::ServerLock>>,
@@ -70,6 +77,16 @@ impl Store {
     /// The root of every query about one tenant's data.
     pub fn tenant(&self, tenant: TenantId) -> TenantScope<'_> {
         TenantScope { store: self, tenant }
+    }
+
+    /// Waits until another page of a list may be in memory: rows come faster than answers are made of them.
+    async fn room_for_a_page(&self) -> Result<OwnedSemaphorePermit> {
+        let deadline = deadline::after(self.read.limits().statement);
+        match timeout_at(deadline.into(), self.pages.clone().acquire_owned()).await {
+            Ok(Ok(room)) => Ok(room),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(Error::Unavailable(Cause::new("too many requests read lists"))),
+        }
     }
 
     fn is_sqlite(&self) -> bool {

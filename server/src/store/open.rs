@@ -13,7 +13,7 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     DatabaseLimits, Store, WriterLimits,
@@ -135,7 +135,8 @@ impl Store {
         let readiness = Readiness::new(read.clone(), writer.clone(), file.clone(), health, limits.readiness);
         let chats = GroupReader::start(chats, limits.statement);
         let keys = GroupReader::start(reader::KeySource::new(read.clone()), limits.statement);
-        Ok(Self { read, write, chats, keys, writer, readiness, _file: file, lock: lock.map(Arc::new) })
+        let pages = Arc::new(Semaphore::new(limits.pages));
+        Ok(Self { read, write, chats, keys, writer, readiness, pages, _file: file, lock: lock.map(Arc::new) })
     }
 }
 

@@ -247,6 +247,7 @@ async fn a_node_opens_no_more_connections_to_postgresql_than_the_page_says() {
         config.limits.database.statement = Duration::from_mins(1);
         config.limits.database.read = Duration::from_mins(1);
         config.limits.database.write = Duration::from_mins(2);
+        config.limits.database.pages = 100;
     };
     let server = TestServer::start_as(database.url(), patient).await;
     // The key is known from here on. The table of chats is locked: every connection there is will wait.

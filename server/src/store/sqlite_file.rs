@@ -39,6 +39,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct SqliteFile {
     /// Without symbolic links, so that it is one path however the file was named.
     path: PathBuf,
+    /// The paths of the write-ahead log and of the log's index.
+    beside: [PathBuf; 2],
     /// What checkpoints sync. Closed after all connections: with any descriptor of a file that it closes, a process gives
     /// up all its POSIX locks on that file, those of its connections too.
     handle: File,
@@ -84,7 +86,8 @@ impl SqliteFile {
             let path = path.canonicalize()?;
             let handle = File::options().read(true).write(true).open(&path)?;
             let length = handle.metadata()?.len();
-            Ok(Self { path, handle, identities: OnceLock::new(), length: AtomicU64::new(length) })
+            let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
+            Ok(Self { path, beside, handle, identities: OnceLock::new(), length: AtomicU64::new(length) })
         };
         open().map_err(|error: std::io::Error| {
             Error::Unavailable(Cause::new(format!("cannot open {}: {error}", path.display())))
@@ -97,7 +100,7 @@ impl SqliteFile {
     /// # Errors
     /// [`Error::Invalid`] when another server keeps it.
     pub(super) async fn lock_for_server(&self) -> Result<ServerLock> {
-        let path = self.beside("-lock");
+        let path = with_suffix(&self.path, "-lock");
         let unavailable = |error| Error::Unavailable(Cause::new(format!("cannot lock {}: {error}", path.display())));
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(unavailable)?;
@@ -157,13 +160,8 @@ impl SqliteFile {
             let metadata = fs::metadata(path)?;
             Ok::<_, std::io::Error>(Identity { device: metadata.dev(), inode: metadata.ino() })
         };
-        Ok([identity(&self.path)?, identity(&self.beside("-wal"))?, identity(&self.beside("-shm"))?])
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(suffix);
-        path.into()
+        let [log, index] = &self.beside;
+        Ok([identity(&self.path)?, identity(log)?, identity(index)?])
     }
 
     /// Whether the file begins as a database does and has not become shorter. Reads the disk.
@@ -245,6 +243,13 @@ impl SqliteFile {
         };
         open().map_err(file_fault)
     }
+}
+
+/// The path of a file beside the database, whose name is the database's and `suffix`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// The bytes that a file has by its header: the page size at byte 16, where 1 stands for 65,536, and the number of pages at

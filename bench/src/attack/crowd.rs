@@ -59,7 +59,7 @@ pub(super) enum Then {
     Reset,
 }
 
-/// What an attack obtained.
+/// The connections and answers that an attack obtained.
 #[derive(Default)]
 pub(super) struct Tally {
     open: AtomicUsize,

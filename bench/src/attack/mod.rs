@@ -98,7 +98,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
     tables::finish(&text, options.into.as_deref().map(|page| (page, MARK)), &failures)
 }
 
-/// What one attack did.
+/// The results of one attack.
 struct Row {
     attack: &'static str,
     many: bool,

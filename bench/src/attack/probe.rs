@@ -40,7 +40,7 @@ pub(super) struct Prober {
     thread: JoinHandle<Outcome<Seen>>,
 }
 
-/// What probes saw.
+/// The results of the probes.
 #[derive(Default)]
 pub(super) struct Seen {
     /// The times of answers, the shortest first.

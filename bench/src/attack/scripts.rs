@@ -28,7 +28,7 @@ pub(super) struct Attack {
     pub(super) connections: usize,
     /// How they open.
     pub(super) opening: Opening,
-    /// What each of them does.
+    /// The script of each connection.
     pub(super) script: fn(&Target) -> Script,
     /// The only statuses that may be answered; empty: any.
     pub(super) statuses: &'static [u16],

@@ -1,4 +1,4 @@
-//! What is attacked, for how long, and in which state it is before.
+//! Options of the attack driver, and the warm-up of a server.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct AttackOptions {
     /// Where databases are made [default: the folder for temporary files].
     #[arg(long)]
     pub(super) data: Option<PathBuf>,
-    /// What is attacked, as in a name of the revision.
+    /// Name of the revision under test, shown above the tables.
     #[arg(long)]
     pub(super) revision: Option<String>,
     /// The file to which the servers' logs are appended [default: standard error].

@@ -1,4 +1,4 @@
-//! What is tried, and for how long.
+//! Options of the fault driver.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -30,7 +30,7 @@ pub(crate) struct FaultOptions {
     /// Where databases are made [default: the folder for temporary files].
     #[arg(long)]
     pub(super) data: Option<PathBuf>,
-    /// What is tried, as in a name of the revision.
+    /// Name of the revision under test, shown above the table.
     #[arg(long)]
     pub(super) revision: Option<String>,
     /// The file to which the servers' logs are appended [default: standard error].

@@ -1,9 +1,14 @@
 //! Questions that wait for the assistant when the process ends are not answered; the clients of their chats are told.
 
-use std::{net::SocketAddr, process::Command, sync::Arc};
+use std::{
+    net::SocketAddr,
+    process::Command,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
-use parlor_server::assistant::{Answer, Conversation, Provider, TokenStream};
+use parlor_server::assistant::{Answer, AssistantError, Conversation, Provider, TokenStream};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -217,4 +222,66 @@ async fn a_question_that_is_stored_while_the_server_stops_is_told_of() {
     assert_eq!((&ended["content"], &ended["seq"]), (&json!("word"), &json!(2)));
     assert_eq!(stream.closed().await, 1001, "what was answered in part is not told of");
     server.stopped().await;
+}
+
+/// An assistant that goes on without an end, except for the question `fail`: it fails as soon as `gate` is closed. Until
+/// then it blocks its thread, so that its answer cannot be cancelled first.
+#[derive(Debug)]
+struct FailsLate {
+    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    gate: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Answer for FailsLate {
+    fn answer(&self, conversation: Conversation) -> TokenStream {
+        if conversation.turns.last().unwrap().content != "fail" {
+            return stream::pending().boxed();
+        }
+        let (asked, gate) = (self.asked.clone(), self.gate.clone());
+        let fail = async move {
+            asked.send(()).unwrap();
+            _ = tokio::task::block_in_place(|| gate.lock().unwrap().recv_timeout(Duration::from_secs(20)));
+            Err(AssistantError::Malformed)
+        };
+        stream::once(fail).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_question_whose_answer_fails_while_the_server_stops_is_told_of_once() {
+    let database = TestDatabase::create().await;
+    let (open, gate) = mpsc::channel();
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let provider = Provider::Custom(Arc::new(FailsLate { asked, gate: Arc::new(Mutex::new(gate)) }));
+    let server = TestServer::start_as(database.url(), |config| config.assistant = provider).await;
+    let client = server.client();
+    let (failing, waiting) = (client.new_chat("ann").await, client.new_chat("ann").await);
+    let mut failed = connect(server.address, &failing, None).await;
+    let mut told = connect(server.address, &waiting, None).await;
+    ask(&client, &waiting, "one?").await;
+    ask(&client, &waiting, "two?").await;
+    ask(&client, &failing, "fail").await;
+    for event in ["message_created", "message_stream_started"] {
+        failed.event(event).await;
+    }
+    is_asked.recv().await.unwrap();
+    server.begin_shutdown();
+    // From here on no answer begins or goes on.
+    assert_eq!(until_told(&mut told).await, 2);
+    drop(open);
+    assert_eq!(until_closed(&mut failed).await, (1, 1001));
+    server.stopped().await;
+}
+
+/// Waits until a connection is told of an abandoned question; returns how many messages it was sent before.
+async fn until_told(live: &mut Live) -> usize {
+    let mut messages = 0;
+    loop {
+        let event = live.next().await;
+        match event["event_type"].as_str().unwrap() {
+            "message_created" => messages += 1,
+            "error" => return messages,
+            other => assert!(other.starts_with("message_stream_"), "{event}"),
+        }
+    }
 }

@@ -264,7 +264,10 @@ impl Inner {
                 tracing::error!(%error, chat = %prompt.chat, "an answer could not be stored");
             }
             self.hub.answer_lost(prompt.chat, message_id, finish_reason, self.moments.now());
-            self.abandon_if_stopped(prompt.chat);
+            // Of a failure they were told above.
+            if finish_reason != FinishReason::Error {
+                self.abandon_if_stopped(prompt.chat);
+            }
         }
     }
 
@@ -364,7 +367,12 @@ impl Inner {
         }
     }
 
+    /// Tells the connections of `chat` that the assistant failed; when the server stops, that the question is abandoned,
+    /// unless they were told so of another question.
     fn tell_of_failure(&self, chat: Uuid) {
+        if self.closed.is_cancelled() {
+            return self.abandon(chat);
+        }
         let failed = Failed::new(ErrorCode::AssistantFailed, None);
         self.hub.pass(chat, &encode(&failed, self.moments.now()));
     }

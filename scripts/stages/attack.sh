@@ -13,7 +13,7 @@ Attacks a server (attack), then injects faults of SQLite and PostgreSQL (faults)
 has nothing to do with an attack is not served, memory exceeds its bound, or an acknowledged change is lost; times are
 only reported. About five minutes with a debug build.
 
-  --publish             measure a release build, for about forty minutes, and put the tables into docs/OPERATIONS.md
+  --publish             measure a release build, for about half an hour, and put the tables into docs/OPERATIONS.md
   --without-postgres    leave out the faults of PostgreSQL
   --parlor BINARY       try this binary of Parlor instead of building one
   --only TEXT           only attacks and faults whose name contains this
@@ -67,7 +67,7 @@ if [[ -n $publish ]]; then
     [[ ${#only[@]} == 0 && -n $postgres ]] || fail "A table is published as a whole."
     profile=release
     build+=(--release)
-    attack=(--seconds 8 --into docs/OPERATIONS.md)
+    attack=(--seconds 4 --into docs/OPERATIONS.md)
     faults=(--seconds 10 --into docs/OPERATIONS.md)
 fi
 folder=$(target_dir)/$profile

@@ -5,9 +5,9 @@
 //! So the writer compares the file at the path with the one that it opened before it acknowledges anything.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -55,6 +55,29 @@ pub(super) struct SqliteFile {
 struct Identity {
     device: u64,
     inode: u64,
+}
+
+impl Identity {
+    /// The identity of the file at `path`.
+    ///
+    /// Does not ask for the file's times: after each such question Linux (6.13 and later, multigrain timestamps) gives the
+    /// file a new time at the next write, and the sync after it then also has to write the file system's journal.
+    #[cfg(target_os = "linux")]
+    fn of(path: &Path) -> std::io::Result<Self> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
+        Ok(Self { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino })
+    }
+
+    /// The identity of the file at `path`.
+    #[cfg(not(target_os = "linux"))]
+    fn of(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
 }
 
 /// The right to serve a file: an advisory lock on a file beside it, until this is dropped or the process ends.
@@ -156,12 +179,8 @@ impl SqliteFile {
     }
 
     fn identities_now(&self) -> std::io::Result<[Identity; 3]> {
-        let identity = |path: &Path| {
-            let metadata = fs::metadata(path)?;
-            Ok::<_, std::io::Error>(Identity { device: metadata.dev(), inode: metadata.ino() })
-        };
         let [log, index] = &self.beside;
-        Ok([identity(&self.path)?, identity(log)?, identity(index)?])
+        Ok([Identity::of(&self.path)?, Identity::of(log)?, Identity::of(index)?])
     }
 
     /// Whether the file begins as a database does and has not become shorter. Reads the disk.
@@ -264,6 +283,8 @@ fn declared_length(header: &[u8; HEADER]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A file in WAL mode with a table, and a connection that keeps its log.

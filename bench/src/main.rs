@@ -20,6 +20,7 @@ mod server;
 mod stats;
 mod suites;
 mod tables;
+mod trial;
 mod websocket;
 
 use std::{

@@ -60,7 +60,7 @@ const TALK: Duration = Duration::from_millis(10);
 
 /// Runs all attacks, then the stops beside stuck connections, and prints the tables.
 pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
-    let machine = machine::Machine::look(&options.data(), named_revision(options.revision.as_deref()))?;
+    let machine = machine::Machine::look(&options.trial.data(), named_revision(options.trial.revision.as_deref()))?;
     let descriptors = machine::descriptors()?.saturating_sub(SPARE_DESCRIPTORS);
     let most = descriptors.min(options.connections);
     let mut notes = vec![format!("{} on {}.", machine.parlor, machine.line())];
@@ -75,7 +75,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
     ));
     let mut rows = Vec::new();
     let mut failures = Vec::new();
-    for (n, attack) in ATTACKS.iter().enumerate().filter(|(_, attack)| options.wants(attack)) {
+    for (n, attack) in ATTACKS.iter().enumerate().filter(|(_, attack)| options.trial.wants(attack.name)) {
         for many in [false, true] {
             if options.quick && many != (n % 2 == 1) {
                 continue;
@@ -87,7 +87,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
         }
     }
     let mut stops = Vec::new();
-    for attack in ATTACKS.iter().filter(|attack| attack.stop && options.wants(attack)) {
+    for attack in ATTACKS.iter().filter(|attack| attack.stop && options.trial.wants(attack.name)) {
         let stop = stop::measure(options, attack).await?;
         let name = format!("SIGTERM beside \"{}\"", attack.name);
         tables::report(&name, &[], &stop.failures);
@@ -95,7 +95,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
         stops.push(stop);
     }
     let text = format!("{}\n{}\n{}", tables::notes(&notes), attacks_table(&rows), stop::table_of(&stops));
-    tables::finish(&text, options.into.as_deref().map(|page| (page, MARK)), &failures)
+    tables::finish(&text, options.trial.into.as_deref().map(|page| (page, MARK)), &failures)
 }
 
 /// The results of one attack.
@@ -113,7 +113,7 @@ struct Row {
 }
 
 async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usize) -> Outcome<Row> {
-    let mut server = Server::start(&options.program(), Database::sqlite(&options.data())?).await?;
+    let mut server = Server::start(&options.trial.program(), Database::sqlite(&options.trial.data())?).await?;
     let target = warm_up(&server).await?;
     let idle = server.resident()?;
     let wanted = attack.connections.min(most);

@@ -1,16 +1,17 @@
 //! Options of the attack driver, and the warm-up of a server.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::time::sleep;
 
-use super::scripts::{Attack, MESSAGE_BYTES, MESSAGES, Target};
+use super::scripts::{MESSAGE_BYTES, MESSAGES, Target};
 use crate::{
     Outcome,
     http::{CHATS, Connection, get, new_chat, post},
     options::new_chats,
-    server::{Program, Server},
+    server::Server,
+    trial::TrialOptions,
     websocket::Live,
 };
 
@@ -20,9 +21,8 @@ const WARM_UP: usize = 300;
 /// How to attack.
 #[derive(Debug, Args)]
 pub(crate) struct AttackOptions {
-    /// Parlor's binary.
-    #[arg(long, default_value = "target/release/parlor")]
-    pub(super) parlor: PathBuf,
+    #[command(flatten)]
+    pub(super) trial: TrialOptions,
     /// Seconds that each attack lasts.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(super) seconds: u64,
@@ -32,41 +32,9 @@ pub(crate) struct AttackOptions {
     /// Attack once each, in turn from one address and from many, instead of from both.
     #[arg(long)]
     pub(super) quick: bool,
-    /// Only the attacks whose name contains this.
-    #[arg(long)]
-    pub(super) only: Option<String>,
     /// Milliseconds between two probes of one kind from one address.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(super) probe_millis: u64,
-    /// Where databases are made [default: the folder for temporary files].
-    #[arg(long)]
-    pub(super) data: Option<PathBuf>,
-    /// Name of the revision under test, shown above the tables.
-    #[arg(long)]
-    pub(super) revision: Option<String>,
-    /// The file to which the servers' logs are appended [default: standard error].
-    #[arg(long)]
-    pub(super) log: Option<PathBuf>,
-    /// Puts the tables between the marks of this page as well.
-    #[arg(long)]
-    pub(super) into: Option<PathBuf>,
-}
-
-impl AttackOptions {
-    /// How a server is started.
-    pub(super) fn program(&self) -> Program {
-        Program { path: self.parlor.clone(), script: None, cores: None, log: self.log.clone() }
-    }
-
-    /// Where databases are made.
-    pub(super) fn data(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(std::env::temp_dir)
-    }
-
-    /// Whether this attack is wanted.
-    pub(super) fn wants(&self, attack: &Attack) -> bool {
-        self.only.as_ref().is_none_or(|part| attack.name.contains(part))
-    }
 }
 
 /// Brings a new server to the state whose memory is the idle one, and makes what attacks refer to.

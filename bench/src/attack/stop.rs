@@ -28,7 +28,7 @@ pub(super) struct Stop {
 
 /// Sends SIGTERM to a server with stuck connections, and waits for its end.
 pub(super) async fn measure(options: &AttackOptions, attack: &Attack) -> Outcome<Stop> {
-    let mut server = Server::start(&options.program(), Database::sqlite(&options.data())?).await?;
+    let mut server = Server::start(&options.trial.program(), Database::sqlite(&options.trial.data())?).await?;
     let target = warm_up(&server).await?;
     let script = Arc::new((attack.script)(&target));
     let tally = Arc::new(Tally::default());

@@ -25,7 +25,7 @@ const MARK: &str = "fault figures";
 
 /// Runs all cases, and prints the table.
 pub(crate) async fn run(options: &FaultOptions) -> Outcome<ExitCode> {
-    let machine = machine::Machine::look(&options.data(), named_revision(options.revision.as_deref()))?;
+    let machine = machine::Machine::look(&options.trial.data(), named_revision(options.trial.revision.as_deref()))?;
     let mut notes = vec![
         format!("{} on {}.", machine.parlor, machine.line()),
         format!(
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &FaultOptions) -> Outcome<ExitCode> {
         .flat_map(|row| row.failures.iter().map(move |failure| format!("{} ({}): {failure}", row.name, row.database)));
     let failures: Vec<String> = failures.collect();
     let text = format!("{}\n{}", tables::notes(&notes), table_of(&rows));
-    tables::finish(&text, options.into.as_deref().map(|page| (page, MARK)), &failures)
+    tables::finish(&text, options.trial.into.as_deref().map(|page| (page, MARK)), &failures)
 }
 
 fn table_of(rows: &[Row]) -> String {

@@ -66,12 +66,12 @@ pub(super) async fn run(
 ) -> Outcome<()> {
     let postmaster = options.postgres_pid.map(|pid| Postmaster::of(pid, cluster.clone())).transpose()?;
     let postmaster = postmaster.map(|postmaster| Arc::new(Mutex::new(postmaster)));
-    for name in NAMES.into_iter().filter(|name| options.wants(name)) {
+    for name in NAMES.into_iter().filter(|name| options.trial.wants(name)) {
         let database = Database::postgres(cluster)?;
         let own = Cluster { url: database.url(), psql: cluster.psql.clone() };
         let forwarder = Forwarder::start(upstream(&own.url)?).await?;
         let through = format!("{}{}{}", before_host(&own.url)?, forwarder.address, after_host(&own.url)?);
-        let program = options.program();
+        let program = options.trial.program();
         let server = Server::start(&program, Database::Shared(through.clone())).await?;
         let chat = new_chat(server.address).await?;
         let mut other = None;

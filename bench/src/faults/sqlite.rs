@@ -90,11 +90,11 @@ const FAULTS: [Fault; 9] = [
 
 /// Runs all faults that are wanted.
 pub(super) async fn run(options: &FaultOptions, rows: &mut Vec<Row>, notes: &mut Vec<String>) -> Outcome<()> {
-    for fault in FAULTS.iter().filter(|fault| options.wants(fault.name)) {
-        let scripts = tempfile::tempdir_in(options.data())?;
+    for fault in FAULTS.iter().filter(|fault| options.trial.wants(fault.name)) {
+        let scripts = tempfile::tempdir_in(options.trial.data())?;
         // It outlives the server: fields and variables are dropped in this order.
         let disk = if fault.own_disk {
-            match Disk::mount(&options.data()) {
+            match Disk::mount(&options.trial.data()) {
                 Ok(disk) => Some(disk),
                 Err(error) => {
                     notes.push(format!("Skipped on SQLite: {}, since no disk can be mounted: {error}.", fault.name));
@@ -104,8 +104,8 @@ pub(super) async fn run(options: &FaultOptions, rows: &mut Vec<Row>, notes: &mut
         } else {
             None
         };
-        let folder = disk.as_ref().map_or_else(|| options.data(), |disk| disk.0.path().to_owned());
-        let program = ignoring_file_size_signal(&options.program(), scripts.path())?;
+        let folder = disk.as_ref().map_or_else(|| options.trial.data(), |disk| disk.0.path().to_owned());
+        let program = ignoring_file_size_signal(&options.trial.program(), scripts.path())?;
         let server = Server::start(&program, Database::sqlite(&folder)?).await?;
         let file = server.database().url().trim_start_matches("sqlite://").into();
         let place = Place { file, process: server.process() };

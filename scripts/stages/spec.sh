@@ -8,8 +8,9 @@ need_curl
 need_python_tools
 need_npm_tools
 
-step "openapi.json and asyncapi.json are up to date"
+step "openapi.json, openapi-3.1.json and asyncapi.json are up to date"
 cargo run -q -p parlor-server -- openapi --check
+cargo run -q -p parlor-server -- openapi-3.1 --check
 cargo run -q -p parlor-server -- asyncapi --check
 
 step "AsyncAPI's own parser"
@@ -17,12 +18,13 @@ node scripts/check_asyncapi.mjs asyncapi.json
 
 step "openapi-spec-validator"
 "$python_bin/openapi-spec-validator" openapi.json
+"$python_bin/openapi-spec-validator" openapi-3.1.json
 
 step "Spectral"
-"$npm_bin/spectral" lint openapi.json --ruleset .spectral.yaml --fail-severity hint
+"$npm_bin/spectral" lint openapi.json openapi-3.1.json --ruleset .spectral.yaml --fail-severity hint
 
 step "Redocly"
-REDOCLY_TELEMETRY=off "$npm_bin/redocly" lint openapi.json --config redocly.yaml
+REDOCLY_TELEMETRY=off "$npm_bin/redocly" lint openapi.json openapi-3.1.json --config redocly.yaml
 
 start_server
 

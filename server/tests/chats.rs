@@ -153,6 +153,10 @@ async fn a_patch_that_breaks_a_rule_changes_nothing() {
     }
     let plain = client.clone().header("Content-Type", "text/plain");
     assert_eq!(plain.update_chat(id, &json!({}), 415).await.problem(), "unsupported_media_type");
+    let merge_patch = client.clone().header("Content-Type", "application/merge-patch+json");
+    merge_patch.update_chat(id, &json!({}), 200).await;
+    let user = json!({ "user_id": "u" });
+    assert_eq!(merge_patch.create_chat(&user, 415).await.problem(), "unsupported_media_type");
     assert_eq!(client.get_chat(id, 200).await.json(), before);
     server.stop().await;
 }

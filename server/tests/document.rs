@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, TestDatabase, TestServer};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
+const COMMITTED_31: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi-3.1.json");
 
 pub(crate) fn committed() -> Value {
     serde_json::from_str(&fs::read_to_string(COMMITTED).unwrap()).unwrap()
@@ -37,6 +38,16 @@ pub(crate) async fn check_served(path: &str, committed: &str) {
 #[test]
 fn the_committed_document_is_the_derived_one() {
     check_derived("openapi", COMMITTED);
+}
+
+#[test]
+fn the_committed_document_in_openapi_3_1_is_the_derived_one() {
+    check_derived("openapi-3.1", COMMITTED_31);
+}
+
+#[tokio::test]
+async fn the_served_document_in_openapi_3_1_is_the_committed_one() {
+    check_served("/openapi-3.1.json", COMMITTED_31).await;
 }
 
 #[tokio::test]

@@ -15,12 +15,14 @@ from uuid import UUID, uuid4
 from parlor_client import (
     ApiClient,
     ApiException,
+    ChatStatus,
     ChatsApi,
     Configuration,
     CreateChatRequest,
     CreateTicketRequest,
     MessagesApi,
     Problem,
+    SenderRole,
     SendMessageRequest,
     TicketsApi,
     UpdateChatRequest,
@@ -106,7 +108,7 @@ def list_by_cursor(chats: ChatsApi, created: list[UUID]) -> None:
 
 
 def list_by_metadata(chats: ChatsApi, created: list[UUID]) -> None:
-    page = chats.list_chats(user_id=USER, status="active", metadata=["department:technical", "nothing:null"])
+    page = chats.list_chats(user_id=USER, status=ChatStatus.ACTIVE, metadata=["department:technical", "nothing:null"])
     assert [chat.id for chat in page.chats] == created[:1]
     print("listed by metadata:", len(page.chats))
 
@@ -116,7 +118,7 @@ def talk(messages: MessagesApi, chat: UUID) -> None:
     sent = messages.send_message(chat, request)
     assert sent.seq == 1 and sent.sender_role == "user" and sent.sender_id == USER
     assert sent.metadata == {"seen": None} and sent.media_url is None
-    messages.send_message(chat, SendMessageRequest(content="Hello!", sender_role="assistant"))
+    messages.send_message(chat, SendMessageRequest(content="Hello!", sender_role=SenderRole.ASSISTANT))
     page = messages.list_messages(chat)
     assert [message.content for message in page.messages] == ["Hallo 👋\nzweite Zeile", "Hello!"]
     later = messages.list_messages(chat, after_seq=1)
@@ -132,7 +134,7 @@ def invite(tickets: TicketsApi, chat: UUID) -> None:
 
 def update(chats: ChatsApi, chat: UUID) -> None:
     # A merge patch: null removes a member, what is not named stays.
-    patch = UpdateChatRequest(metadata={"department": None, "resolution": "answered"}, status="closed")
+    patch = UpdateChatRequest(metadata={"department": None, "resolution": "answered"}, status=ChatStatus.CLOSED)
     updated = chats.update_chat(chat, patch)
     expected = {**METADATA, "resolution": "answered"}
     del expected["department"]

@@ -104,8 +104,8 @@ fn the_requests_that_the_document_shows_are_what_the_sdk_sends() {
     let chat = NewChat::new("user123")
         .title("Support Session")
         .metadata(json!({"department": "technical", "priority": "high"}));
-    let patch = ChatPatch::new().metadata(json!({"priority": null, "resolution": "answered"})).close();
-    let message = NewMessage::new("My printer is on fire.").role(Role::User).client_message_id("9f1c2d3e");
+    let patch = ChatPatch::new().title("Printer on fire").metadata(json!({"priority": null, "resolution": "answered"}));
+    let message = NewMessage::new("My printer is on fire.").role(Role::User);
     for (name, sent) in [
         ("CreateChatRequest", serde_json::to_value(chat)),
         ("UpdateChatRequest", serde_json::to_value(patch)),
@@ -199,9 +199,28 @@ fn a_change_of_the_document_is_noticed() {
     }
 }
 
+/// The document, with the components that are strings, such as `UserId`, written out wherever they are referred to: in
+/// Rust they are strings and enumerations of the SDK's own.
 pub(crate) fn document() -> Value {
     let text = fs::read_to_string(DOCUMENT).expect("`cargo run -- openapi` writes openapi.json");
-    serde_json::from_str(&text).expect("openapi.json is JSON")
+    let mut document: Value = serde_json::from_str(&text).expect("openapi.json is JSON");
+    let schemas = map(&mut document["components"]["schemas"]);
+    let strings: Map<String, Value> = schemas.clone().into_iter().filter(|(_, it)| it["type"] == "string").collect();
+    schemas.retain(|name, _| !strings.contains_key(name));
+    write_out(&mut document, &strings);
+    document
+}
+
+fn write_out(value: &mut Value, strings: &Map<String, Value>) {
+    let name = value.get("$ref").and_then(|reference| reference.as_str()?.rsplit('/').next());
+    if let Some(schema) = name.and_then(|name| strings.get(name)) {
+        *value = schema.clone();
+    }
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|member| write_out(member, strings)),
+        Value::Array(items) => items.iter_mut().for_each(|item| write_out(item, strings)),
+        _ => {}
+    }
 }
 
 fn map(value: &mut Value) -> &mut Map<String, Value> {
@@ -277,7 +296,17 @@ pub(crate) fn parameters_of<'a>(operation: &'a Value, place: &str) -> impl Itera
 fn models_of(document: &Value) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
-        let mut schema = normal(schema, SENT.contains(&name.as_str()));
+        let is_sent = SENT.contains(&name.as_str());
+        let mut schema = normal(schema, is_sent);
+        if is_sent {
+            // To the server, null and absent are the same.
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            for (property, value) in map(&mut schema["properties"]) {
+                if !required.iter().any(|name| name == property) {
+                    map(value).remove("nullable");
+                }
+            }
+        }
         for (property, value) in map(&mut schema).remove("properties").iter().filter_map(Value::as_object).flatten() {
             facts.insert(format!("{name}.{property}"), value.clone());
         }

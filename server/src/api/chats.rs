@@ -134,7 +134,7 @@ impl ChatsApi {
     ///
     /// Changes the title, the metadata or the status; what is absent or null stays as it is. `metadata` is a JSON merge
     /// patch (RFC 7396): members are added or replaced, and a member set to null is removed. A closed chat takes no
-    /// messages (409 `chat_closed`) until it is active again.
+    /// messages (409 `chat_closed`) until it is active again. The body may be sent as `application/merge-patch+json` too.
     #[oai(path = "/:chat_id", method = "patch", operation_id = "update_chat")]
     async fn update_chat(
         &self,

@@ -215,7 +215,6 @@ impl Example for SendMessageRequest {
         example(json!({
             "content": "My printer is on fire.",
             "sender_role": "user",
-            "client_message_id": "9f1c2d3e",
         }))
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod paging;
 pub(crate) mod tickets;
 pub(crate) mod values;
 
-pub(crate) use document::{document, render, service};
+pub(crate) use document::{document, document_31, json_schema::json_schema, named::name_schemas, render, service};
 
 /// The document's sections.
 #[derive(poem_openapi::Tags)]

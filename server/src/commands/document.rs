@@ -1,4 +1,4 @@
-//! `parlor openapi` and `parlor asyncapi`.
+//! `parlor openapi`, `parlor openapi-3.1` and `parlor asyncapi`.
 
 use std::{fs, path::PathBuf};
 
@@ -30,6 +30,7 @@ pub(super) struct Kind {
 }
 
 pub(super) const OPENAPI: Kind = Kind { name: "openapi", source: "the handlers", derive: api::document };
+pub(super) const OPENAPI_31: Kind = Kind { name: "openapi-3.1", source: "the handlers", derive: api::document_31 };
 pub(super) const ASYNCAPI: Kind = Kind { name: "asyncapi", source: "the frames", derive: realtime::document };
 
 impl Document {

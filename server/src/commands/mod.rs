@@ -1,4 +1,4 @@
-//! The command line: `parlor [serve|openapi|asyncapi|tenant|key]`.
+//! The command line: `parlor [serve|openapi|openapi-3.1|asyncapi|tenant|key]`.
 
 mod assistant;
 mod document;
@@ -36,6 +36,9 @@ enum Command {
     Serve(serve::Serve),
     /// Write the OpenAPI document, or check the written one.
     Openapi(document::Document),
+    /// Write the OpenAPI document in version 3.1, or check the written one.
+    #[command(name = "openapi-3.1")]
+    Openapi31(document::Document),
     /// Write the AsyncAPI document, or check the written one.
     Asyncapi(document::Document),
     /// Create and list tenants.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
     let outcome = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(command) => in_runtime(command.run()),
         Command::Openapi(command) => command.run(&document::OPENAPI),
+        Command::Openapi31(command) => command.run(&document::OPENAPI_31),
         Command::Asyncapi(command) => command.run(&document::ASYNCAPI),
         Command::Tenant(command) => in_runtime(command.run()),
         Command::Key(command) => in_runtime(command.run()),

@@ -1,4 +1,5 @@
-//! The documents for machines at `/openapi.json` and `/asyncapi.json`, and the first for people as Swagger UI at `/docs/`.
+//! The documents for programs at `/openapi.json`, `/openapi-3.1.json` and `/asyncapi.json`, and the first for people as
+//! Swagger UI at `/docs/`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,6 +17,8 @@ use crate::{api, error::Cause};
 
 /// Where the document is served.
 pub(crate) const OPENAPI: &str = "/openapi.json";
+/// The path of the same document in OpenAPI 3.1.
+pub(crate) const OPENAPI_31: &str = "/openapi-3.1.json";
 /// Where the one about live messaging is.
 pub(crate) const ASYNCAPI: &str = "/asyncapi.json";
 /// Where Swagger UI is served.

@@ -32,7 +32,7 @@ const API: &str = "/api/";
 pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Refuse {
     let document = api::document();
     let mut paths = Paths::of(&document)
-        .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::ASYNCAPI, realtime::PATH])
+        .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::OPENAPI_31, docs::ASYNCAPI, realtime::PATH])
         .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
@@ -41,6 +41,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Re
         .at("/readyz", get(health::readyz(store)))
         .at("/metrics", get(health::metrics(metrics.clone())))
         .at(docs::OPENAPI, get(docs::document("openapi_json", &document)))
+        .at(docs::OPENAPI_31, get(docs::document("openapi_31_json", &api::document_31())))
         .at(docs::ASYNCAPI, get(docs::document("asyncapi_json", &realtime::document())))
         .at("/docs", get(docs::to_swagger_ui()))
         .at(docs::SWAGGER_UI, get(swagger_ui.clone()))

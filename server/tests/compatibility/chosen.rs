@@ -204,7 +204,13 @@ async fn every_other_media_type_is_refused_by_every_operation_with_a_body() {
     let client = server.client();
     for operation in Operation::all().into_iter().filter(|operation| operation.object.get("requestBody").is_some()) {
         let path = operation.ready(&client).await;
-        for other in ["application/merge-patch+json", "application/json-patch+json", "text/json", "*/*"] {
+        let merge_patch = "application/merge-patch+json";
+        let takes_patches = operation.method == Method::PATCH;
+        assert_eq!(operation.object["description"].to_string().contains(merge_patch), takes_patches);
+        for other in [merge_patch, "application/json-patch+json", "text/json", "*/*"] {
+            if takes_patches && other == merge_patch {
+                continue;
+            }
             let other = client.clone().header("Content-Type", other);
             let answer = other.send(operation.method.clone(), &path, operation.body(), 415).await;
             assert_eq!(answer.problem(), "unsupported_media_type", "{}", operation.id);

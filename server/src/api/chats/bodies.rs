@@ -16,7 +16,7 @@ use crate::{
     },
     chat::{self, ChatPatch, Metadata, MetadataPatch, NewChat, Status, Title, UserId},
     http::{
-        body::{FromMembers, Members},
+        body::{FromMembers, MERGE_PATCH, Members},
         bounded::Text,
     },
 };
@@ -82,6 +82,8 @@ pub(super) struct UpdateChatRequest {
 }
 
 impl FromMembers for UpdateChatRequest {
+    const OTHER_MEDIA_TYPES: &'static [&'static str] = &[MERGE_PATCH];
+
     fn from_members(members: &mut Members<'_>) -> Option<Self> {
         let title = members.optional("title");
         let metadata = members.optional("metadata");
@@ -98,7 +100,7 @@ impl From<UpdateChatRequest> for ChatPatch {
 
 impl Example for UpdateChatRequest {
     fn example() -> Self {
-        example(json!({ "metadata": { "priority": null, "resolution": "answered" }, "status": "closed" }))
+        example(json!({ "title": "Printer on fire", "metadata": { "priority": null, "resolution": "answered" } }))
     }
 }
 

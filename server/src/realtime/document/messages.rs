@@ -3,9 +3,9 @@
 use poem_openapi::registry::{MetaSchema, Registry};
 use serde_json::{Map, Value, json};
 
-use super::{CHANNEL, described, json_schema::json_schema, reference};
+use super::{CHANNEL, described, reference};
 use crate::{
-    api::values::Timestamp,
+    api::{json_schema, values::Timestamp},
     http::query::FromParameter as _,
     realtime::protocol::{
         Kind,
@@ -51,10 +51,10 @@ pub(super) fn schemas() -> Map<String, Value> {
     }
     for kind in frame::KINDS {
         let schema = &mut schemas[&(kind.schema)()];
-        // Without a word, and with null, a frame is a message.
+        // Without a word a frame is a message. Null counts as none; generators do not read a constant that may be null.
         let (word, is_required) = if kind.word == ClientMessage::TYPE {
             let description = "Which frame this is; without it, this one.";
-            (json!({ "type": ["string", "null"], "enum": [kind.word, null], "description": description }), false)
+            (json!({ "type": "string", "const": kind.word, "description": description }), false)
         } else {
             (json!({ "type": "string", "const": kind.word, "description": "Which frame this is." }), true)
         };

@@ -1,7 +1,6 @@
 //! The AsyncAPI document: the kinds of frames that there are, the parameters of the handshake and the ways in which it and
 //! a connection end, each as the code has it.
 
-mod json_schema;
 mod messages;
 
 use std::time::Duration;
@@ -9,20 +8,20 @@ use std::time::Duration;
 use poem_openapi::registry::MetaSchema;
 use serde_json::{Map, Value, json};
 
-use self::{
-    json_schema::json_schema,
-    messages::{messages, operations, schemas},
-};
+use self::messages::{messages, operations, schemas};
 use super::{
     RealtimeLimits,
     connect::{API_KEY, ConnectByTicket, ConnectChat, ConnectQuery, HEADERS, PATH, TICKET},
     protocol::{Close, ErrorCode, event, frame},
     upgrade::MAX_MESSAGE,
 };
-use crate::http::{
-    auth,
-    problem::Operation as _,
-    query::{FromQuery as _, Parameter},
+use crate::{
+    api::{json_schema, name_schemas},
+    http::{
+        auth,
+        problem::Operation as _,
+        query::{FromQuery as _, Parameter},
+    },
 };
 
 /// The channel's name.
@@ -30,7 +29,7 @@ const CHANNEL: &str = "chat";
 
 /// The document.
 pub(crate) fn document() -> Value {
-    json!({
+    let mut document = json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Parlor",
@@ -51,7 +50,9 @@ pub(crate) fn document() -> Value {
             "schemas": schemas(),
             "securitySchemes": security_schemes(),
         },
-    })
+    });
+    name_schemas(&mut document);
+    document
 }
 
 fn description() -> String {

@@ -189,7 +189,7 @@ events! {
     /// chat get `assistant_failed`: when the assistant fails, when the server stops before it has answered, and once after
     /// going live in a chat whose last message is a question that an earlier process of the server has left unanswered.
     /// That question is stored and not answered any more; ask again under a new `client_message_id`.
-    #[oai(rename = "Error")]
+    #[oai(rename = "ErrorEvent")]
     "error" Failed {
         /// What went wrong, as a stable word. New words may be added.
         code: Text<64>,

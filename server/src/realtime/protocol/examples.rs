@@ -11,7 +11,7 @@ use super::{
         ConnectionEstablished, Event, Failed, MessageCreated, MessageReceived, MessageStreamEnded,
         MessageStreamStarted, MessageStreamToken, Pong, Spoken, UserCreated, UserTyping, encode,
     },
-    frame::{Cancel, ClientMessage, Ping, Typing},
+    frame::{CancelFrame, ClientMessage, PingFrame, TypingFrame},
     kind::Examples,
 };
 use crate::{
@@ -140,19 +140,19 @@ impl Examples for ClientMessage {
     }
 }
 
-impl Examples for Typing {
+impl Examples for TypingFrame {
     fn examples() -> Vec<Value> {
         vec![json!({ "type": "typing" })]
     }
 }
 
-impl Examples for Cancel {
+impl Examples for CancelFrame {
     fn examples() -> Vec<Value> {
         vec![json!({ "type": "cancel" })]
     }
 }
 
-impl Examples for Ping {
+impl Examples for PingFrame {
     fn examples() -> Vec<Value> {
         vec![json!({ "type": "ping" })]
     }

@@ -60,16 +60,16 @@ pub(crate) struct BadFrame {
 
 impl ClientFrame {
     /// The words of `type`.
-    const TYPES: [&'static str; 4] = [ClientMessage::TYPE, Typing::TYPE, Cancel::TYPE, Ping::TYPE];
+    const TYPES: [&'static str; 4] = [ClientMessage::TYPE, TypingFrame::TYPE, CancelFrame::TYPE, PingFrame::TYPE];
 
     /// Reads a frame.
     pub(crate) fn read(frame: &str) -> Result<Self, BadFrame> {
         let hint: Hint<'_> = serde_json::from_str(frame).unwrap_or_default();
         let read = match hint.r#type.as_deref() {
             None | Some(ClientMessage::TYPE) => parse(frame.as_bytes()).map(Self::Message),
-            Some(Typing::TYPE) => parse::<Typing>(frame.as_bytes()).map(|_| Self::Typing),
-            Some(Cancel::TYPE) => parse::<Cancel>(frame.as_bytes()).map(|_| Self::Cancel),
-            Some(Ping::TYPE) => parse::<Ping>(frame.as_bytes()).map(|_| Self::Ping),
+            Some(TypingFrame::TYPE) => parse::<TypingFrame>(frame.as_bytes()).map(|_| Self::Typing),
+            Some(CancelFrame::TYPE) => parse::<CancelFrame>(frame.as_bytes()).map(|_| Self::Cancel),
+            Some(PingFrame::TYPE) => parse::<PingFrame>(frame.as_bytes()).map(|_| Self::Ping),
             Some(_) => Err(vec![FieldError::new("/type", format!("must be one of {}", Self::TYPES.join(", ")))]),
         };
         read.map_err(|errors| BadFrame {
@@ -137,26 +137,26 @@ bare! {
     /// Says that the user is typing.
     ///
     /// Every other connection of the chat gets `user_typing`. To be sent every few seconds while it goes on.
-    "typing" Typing, None;
+    "typing" TypingFrame, None;
 
     /// Stops the answer that streams in the chat.
     ///
     /// What has come of it is stored: `message_stream_ended` with the `finish_reason` `cancelled` follows. Nothing happens
     /// when no answer streams.
-    "cancel" Cancel, None;
+    "cancel" CancelFrame, None;
 
     /// Asks for a `pong`.
     ///
     /// For clients that cannot send WebSocket pings, as in a browser. Whatever a client sends shows that it is there.
-    "ping" Ping, Some(Pong::TYPE);
+    "ping" PingFrame, Some(Pong::TYPE);
 }
 
 /// All kinds of frames, for the document.
 pub(crate) const KINDS: &[Kind] = &[
     Kind::of_frame::<ClientMessage>(),
-    Kind::of_frame::<Typing>(),
-    Kind::of_frame::<Cancel>(),
-    Kind::of_frame::<Ping>(),
+    Kind::of_frame::<TypingFrame>(),
+    Kind::of_frame::<CancelFrame>(),
+    Kind::of_frame::<PingFrame>(),
 ];
 
 /// All that is wrong, in a sentence that fits a frame.

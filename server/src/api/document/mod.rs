@@ -1,8 +1,14 @@
 //! The OpenAPI document: what the handlers say, and a few small corrections to how poem-openapi says it.
 
+pub(crate) mod json_schema;
+pub(crate) mod named;
+mod openapi31;
+mod walk;
+
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
 
+use self::walk::each_schema;
 use super::{
     chats::{ChatsApi, CreateChat, DeleteChat, GetChat, ListChats, ListUserChats, UpdateChat},
     messages::{ListMessages, MessagesApi, SendMessage},
@@ -26,15 +32,8 @@ pub(crate) fn service() -> OpenApiService<(ChatsApi, MessagesApi, TicketsApi), (
     OpenApiService::new((ChatsApi, MessagesApi, TicketsApi), "Parlor", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .server(
-            ServerObject::new("{scheme}://{host}")
-                .description("Where you run it; by default on this machine")
-                .enum_variable(
-                    "scheme",
-                    "`https` behind a proxy that has a certificate.",
-                    "http",
-                    vec!["http", "https"],
-                )
-                .variable("host", "Host and port.", "localhost:8000"),
+            // Without variables: several generators take `{host}` literally.
+            ServerObject::new("http://localhost:8000").description("A server on this machine, by default"),
         )
         .contact(ContactObject::new().name(env!("CARGO_PKG_AUTHORS")))
         .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url("https://spdx.org/licenses/"))
@@ -52,9 +51,17 @@ pub(crate) fn document() -> Value {
     show_links(&mut document);
     close_request_bodies(&mut document);
     show_examples(&mut document);
-    each_schema(&mut document, &mut whole_numbers);
-    each_schema(&mut document, &mut null_among_words);
+    each_schema(&mut document, &mut |_, schema| {
+        whole_numbers(schema);
+        without_empty_bound(schema);
+    });
+    named::name_schemas(&mut document);
     document
+}
+
+/// The same document in OpenAPI 3.1.
+pub(crate) fn document_31() -> Value {
+    openapi31::convert(&document())
 }
 
 /// The document as it is committed and served.
@@ -161,7 +168,12 @@ fn close_request_bodies(document: &mut Value) {
     let mut names = Vec::new();
     each_operation(document, |_, operation| names.extend(schema_name(&operation["requestBody"]["content"][JSON])));
     for name in names {
-        document["components"]["schemas"][name]["additionalProperties"] = false.into();
+        let schema = &mut document["components"]["schemas"][name];
+        schema["additionalProperties"] = false.into();
+        // A member without a value counts as absent, and an example is clearer without it.
+        if let Some(example) = schema.get_mut("example").and_then(Value::as_object_mut) {
+            example.retain(|_, value| !value.is_null());
+        }
     }
 }
 
@@ -169,10 +181,12 @@ fn close_request_bodies(document: &mut Value) {
 fn show_examples(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let show = |content: &mut Value| {
-        if let Some(name) = schema_name(&content[JSON])
-            && let Some(example) = schemas[&name].get("example")
-        {
-            content[JSON]["example"] = example.clone();
+        for media in content.as_object_mut().into_iter().flat_map(|content| content.values_mut()) {
+            if let Some(name) = schema_name(media)
+                && let Some(example) = schemas[&name].get("example")
+            {
+                media["example"] = example.clone();
+            }
         }
     };
     each_operation(document, |_, operation| {
@@ -200,21 +214,9 @@ fn each_operation(document: &mut Value, mut visit: impl FnMut(&str, &mut Value))
     }
 }
 
-/// Visits every object of the document, schemas among them.
-fn each_schema(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
-    match value {
-        Value::Object(members) => {
-            visit(members);
-            members.values_mut().for_each(|member| each_schema(member, visit));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| each_schema(item, visit)),
-        _ => {}
-    }
-}
-
 /// Bounds of an integer are integers; poem-openapi keeps them as floating-point numbers.
-fn whole_numbers(schema: &mut Map<String, Value>) {
-    if schema.get("type").and_then(Value::as_str) != Some("integer") {
+fn whole_numbers(schema: &mut Value) {
+    if schema["type"] != "integer" {
         return;
     }
     for bound in ["minimum", "maximum"] {
@@ -228,12 +230,12 @@ fn whole_numbers(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Where null is allowed beside a few words, it is listed among them, as OpenAPI 3.0 wants it.
-fn null_among_words(schema: &mut Map<String, Value>) {
-    if schema.get("nullable") == Some(&Value::Bool(true))
-        && let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut)
+/// Removes a `minLength` of 0, which says nothing; some generators make code of it that does not compile.
+fn without_empty_bound(schema: &mut Value) {
+    if schema["minLength"] == 0
+        && let Some(members) = schema.as_object_mut()
     {
-        words.push(Value::Null);
+        members.remove("minLength");
     }
 }
 
@@ -279,9 +281,33 @@ mod tests {
     }
 
     #[test]
-    fn null_is_listed_among_the_words_that_it_may_replace() {
-        let document = document();
-        let status = &document["components"]["schemas"]["UpdateChatRequest"]["properties"]["status"];
-        assert_eq!(status["enum"], json!(["active", "closed", null]));
+    fn every_enumeration_and_every_user_id_is_a_component() {
+        let mut document = document();
+        let components = document["components"]["schemas"].as_object().unwrap().clone();
+        assert_eq!(components["ChatStatus"]["enum"], json!(["active", "closed"]));
+        assert_eq!(components["Chat"]["properties"]["user_id"], json!({ "$ref": "#/components/schemas/UserId" }));
+        document["components"] = Value::Null;
+        let mut check = |name: Option<&str>, schema: &mut Value| {
+            // A reference has no room for a default, which differs from list to list.
+            assert!(schema.get("enum").is_none() || schema.get("default").is_some(), "{name:?}: {schema}");
+            assert!(name != Some("user_id") || schema.get("$ref").is_some(), "{schema}");
+        };
+        each_schema(&mut document, &mut check);
+        let mut outer = json!({ "components": { "schemas": components } });
+        for component in outer["components"]["schemas"].as_object_mut().unwrap().values_mut() {
+            if component["type"] == "object" {
+                let mut properties = json!({ "components": { "schemas": component["properties"] } });
+                each_schema(&mut properties, &mut check);
+            }
+        }
+    }
+
+    #[test]
+    fn no_schema_has_what_generators_stumble_over() {
+        each_schema(&mut document(), &mut |name, schema| {
+            assert_ne!(schema["minLength"], 0, "{name:?}");
+            let words = schema["enum"].as_array().into_iter().flatten();
+            assert!(words.clone().all(|word| word.as_str().is_some_and(|word| !word.contains('"'))), "{schema}");
+        });
     }
 }

@@ -98,7 +98,7 @@ for name in openapi-generator-python openapi-python-client; do
     does_its_work python3 -W error scenario.py
 done
 
-for name in openapi-generator-typescript openapi-typescript; do
+for name in openapi-generator-typescript openapi-typescript hey-api orval; do
     client "$name"
     checked tsc --project .
     does_its_work tsx scenario.ts

@@ -1,0 +1,205 @@
+// A chat's life, by the client that @hey-api/openapi-ts makes.
+//
+//     ./generate.sh
+//     PARLOR_API_KEY=your-tenant-api-key npx tsx scenario.ts
+//
+// The server is expected at http://localhost:8000, or where PARLOR_URL says.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+
+import {
+  createChat,
+  createTicket,
+  deleteChat,
+  getChat,
+  listChats,
+  listMessages,
+  listUserChats,
+  sendMessage,
+  updateChat,
+} from './client';
+import type { ListUserChatsData, Problem } from './client';
+import { client } from './client/client.gen';
+
+// A slash and a letter beyond ASCII: the client has to encode the path.
+const user_id = `zoë/${randomUUID()}`;
+const metadata = {
+  department: 'technical',
+  tags: ['Grüße', '世界', '🦊'],
+  order: { items: [{ sku: null, count: Number.MAX_SAFE_INTEGER }] },
+  nothing: null,
+};
+
+const url = process.env.PARLOR_URL ?? 'http://localhost:8000';
+const key = process.env.PARLOR_API_KEY;
+if (!key) {
+  console.error("Set PARLOR_API_KEY to your tenant's API key.");
+  process.exit(1);
+}
+client.setConfig({ baseUrl: url, auth: key });
+
+async function main(): Promise<void> {
+  const created = await create();
+  await read(created);
+  await listByOffset(created);
+  await listByCursor(created);
+  await listByMetadata(created);
+  await talk(created[0]);
+  await invite(created[0]);
+  await update(created[0]);
+  await beRefused(created[0]);
+  await remove(created);
+  console.log('done');
+}
+
+async function create(): Promise<string[]> {
+  const request = {
+    headers: { 'Idempotency-Key': randomUUID() },
+    body: { user_id, title: 'Grüße, 世界 🦊', metadata },
+  };
+  const chat = given(await createChat(request));
+  assert.equal(chat.user_id, user_id);
+  assert.equal(chat.title, 'Grüße, 世界 🦊');
+  assert.deepEqual(chat.config.metadata, metadata);
+  assert(!Number.isNaN(Date.parse(chat.created_at)));
+  assert.equal(chat.updated_at, chat.created_at);
+  assert.equal(chat.last_message_at, null);
+  // The same intent again creates no second chat.
+  assert.equal(given(await createChat(request)).id, chat.id);
+  const second = given(await createChat({ body: { user_id } }));
+  const third = given(await createChat({ body: { user_id } }));
+  console.log('created', chat.id);
+  return [chat.id, second.id, third.id];
+}
+
+async function read(created: string[]): Promise<void> {
+  const chat = given(await getChat({ path: { chat_id: created[0] } }));
+  assert.deepEqual(chat.config.metadata, metadata);
+  assert.equal(chat.status, 'active');
+  assert.equal(chat.message_count, 0);
+  console.log('read', chat.title);
+}
+
+async function userChats(query: ListUserChatsData['query']) {
+  return listUserChats({ path: { user_id }, query });
+}
+
+async function listByOffset(created: string[]): Promise<void> {
+  const first = given(await userChats({ limit: 2 }));
+  assert.equal(first.total, 3);
+  assert(first.has_more);
+  const second = given(await userChats({ limit: 2, offset: 2 }));
+  assert.equal(second.offset, 2);
+  assert(!second.has_more);
+  assert.deepEqual([...first.chats, ...second.chats].map(chat => chat.id), [...created].reverse());
+  console.log('listed by offset:', first.total);
+}
+
+async function listByCursor(created: string[]): Promise<void> {
+  let page = given(await userChats({ limit: 2, order: 'asc' }));
+  const found = page.chats.map(chat => chat.id);
+  while (page.next_cursor !== null) {
+    page = given(await userChats({ limit: 2, order: 'asc', cursor: page.next_cursor }));
+    assert.equal(page.total, null);
+    assert.equal(page.offset, null);
+    found.push(...page.chats.map(chat => chat.id));
+  }
+  assert.deepEqual(found, created);
+  console.log('listed by cursor:', found.length);
+}
+
+async function listByMetadata(created: string[]): Promise<void> {
+  const members = ['department:technical', 'nothing:null'];
+  const query = { user_id, status: 'active' as const, metadata: members };
+  const page = given(await listChats({ query }));
+  assert.deepEqual(page.chats.map(chat => chat.id), [created[0]]);
+  console.log('listed by metadata:', page.chats.length);
+}
+
+async function talk(chat_id: string): Promise<void> {
+  const path = { chat_id };
+  const sent = given(
+    await sendMessage({
+      path,
+      body: { content: 'Hallo 👋\nzweite Zeile', metadata: { seen: null }, client_message_id: '1' },
+    }),
+  );
+  assert.equal(sent.seq, 1);
+  assert.equal(sent.sender_role, 'user');
+  assert.equal(sent.sender_id, user_id);
+  assert.deepEqual(sent.metadata, { seen: null });
+  assert.equal(sent.media_url, null);
+  const reply = { content: 'Hello!', sender_role: 'assistant' } as const;
+  given(await sendMessage({ path, body: reply }));
+  const page = given(await listMessages({ path }));
+  assert.deepEqual(page.messages.map(message => message.content), ['Hallo 👋\nzweite Zeile', 'Hello!']);
+  const later = given(await listMessages({ path, query: { after_seq: 1 } }));
+  assert.deepEqual(later.messages.map(message => message.sender_role), ['assistant']);
+  console.log('sent and listed messages:', page.total);
+}
+
+async function invite(chat_id: string): Promise<void> {
+  const issued = given(await createTicket({ path: { chat_id }, body: { user_id: 'guest' } }));
+  assert(issued.ticket.startsWith('plt_'));
+  assert(!Number.isNaN(Date.parse(issued.expires_at)));
+  console.log('invited a guest until', issued.expires_at);
+}
+
+async function update(chat_id: string): Promise<void> {
+  // A merge patch: null removes a member, what is not named stays.
+  const body = { metadata: { department: null, resolution: 'answered' }, status: 'closed' } as const;
+  const updated = given(await updateChat({ path: { chat_id }, body }));
+  const { department, ...others } = metadata;
+  assert.deepEqual(updated.config.metadata, { ...others, resolution: 'answered' });
+  assert.equal(updated.status, 'closed');
+  assert.equal(updated.title, 'Grüße, 世界 🦊');
+  assert.equal(updated.message_count, 2);
+  console.log('updated', updated.status);
+}
+
+async function beRefused(chat_id: string): Promise<void> {
+  const path = { chat_id };
+
+  const invalid = problemOf(400, await userChats({ cursor: 'nonsense' }));
+  assert.equal(invalid.code, 'invalid_request');
+  assert.equal(invalid.errors?.[0].pointer, '/query/cursor');
+
+  const late = await sendMessage({ path, body: { content: 'Late' } });
+  assert.equal(problemOf(409, late).code, 'chat_closed');
+
+  const unknown = await getChat({ path, auth: 'wrong' });
+  assert.equal(problemOf(401, unknown).code, 'unauthorized');
+}
+
+async function remove(created: string[]): Promise<void> {
+  for (const chat_id of created) {
+    const deleted = given(await deleteChat({ path: { chat_id } }));
+    assert(deleted.success);
+    assert(!Number.isNaN(Date.parse(deleted.deleted_at)));
+  }
+  const gone = await getChat({ path: { chat_id: created[0] } });
+  assert.equal(problemOf(404, gone).code, 'chat_not_found');
+  console.log('deleted', created.length);
+}
+
+/** What a call was answered with, or its problem thrown. */
+function given<T>(answer: { data?: T; error?: Problem }): T {
+  if (answer.data === undefined) throw new Error(`${answer.error?.code}: ${answer.error?.detail}`);
+  return answer.data;
+}
+
+/** Why the call was refused. The error of every answer is a problem document. */
+function problemOf(status: number, answer: { error?: Problem; response?: Response }): Problem {
+  const problem = answer.error ?? assert.fail('was not refused');
+  assert.equal(answer.response?.status, status);
+  assert.equal(problem.status, status);
+  assert(problem.request_id);
+  console.log('refused:', problem.status, problem.code);
+  return problem;
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exitCode = 1;
+});

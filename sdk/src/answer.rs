@@ -39,7 +39,13 @@ impl Answer {
             retry_after: None,
             problem: None,
             body: Some(kept(&self.body)).filter(|body| !body.is_empty()),
+            headers: self.headers,
         }
+    }
+
+    /// Status, content type and address in words, for an error about the answer.
+    pub(crate) fn describe(&self, url: &Url) -> String {
+        format!("{} {}", self.status, origin(&self.headers, url))
     }
 }
 
@@ -51,10 +57,10 @@ pub(crate) fn judge(answer: Answer, url: &Url, now: SystemTime) -> Result<Answer
     }
     if !answer.status.is_success() {
         let refusal = refusal(answer, now);
-        return Err(Error::status_code(status_message(&refusal), refusal));
+        return Err(Error::status_code(status_message(&refusal, url), refusal));
     }
     if answer.is_cut {
-        let message = format!("the answer is a success, but larger than {} bytes", answer.body.len());
+        let message = format!("the answer ({}) is larger than {} bytes", answer.describe(url), answer.body.len());
         return Err(Error::too_large(message).in_answer(answer.into_refusal()));
     }
     Ok(answer)
@@ -68,7 +74,8 @@ fn refusal(answer: Answer, now: SystemTime) -> Refusal {
     let request_id = headers::text(&answer.headers, &X_REQUEST_ID)
         .or(Some(problem.request_id.as_str()).filter(|id| !id.is_empty()))
         .map(str::to_owned);
-    Refusal { status: answer.status, request_id, retry_after, problem: Some(problem), body: None }
+    let Answer { status, headers, .. } = answer;
+    Refusal { status, headers, request_id, retry_after, problem: Some(problem), body: None }
 }
 
 fn problem(answer: &Answer) -> Option<Problem> {
@@ -79,13 +86,29 @@ fn problem(answer: &Answer) -> Option<Problem> {
     serde_json::from_slice(&answer.body).ok()
 }
 
+/// The beginning of a body. What is cut off may be a part of a secret, which is known by its beginning.
 fn kept(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(MAX_KEPT_BODY)]).into_owned()
 }
 
-fn status_message(refusal: &Refusal) -> String {
+/// The content type of an answer and the address that it came from, without user name, password and query.
+fn origin(headers: &HeaderMap, url: &Url) -> String {
+    let address = without_secrets(url.clone());
+    match headers::text(headers, &CONTENT_TYPE) {
+        Some(content_type) => format!("with content type {content_type} from {address}"),
+        None => format!("without a content type from {address}"),
+    }
+}
+
+fn status_message(refusal: &Refusal, url: &Url) -> String {
     let Some(problem) = &refusal.problem else {
-        return format!("the server answered {}, without a problem document", refusal.status);
+        let hint = match refusal.status.as_u16() {
+            407 => ": a proxy wants credentials, which belong into the proxy's address in HTTP_PROXY or HTTPS_PROXY",
+            431 => ": the headers of the request are larger than the server reads",
+            _ => "",
+        };
+        let origin = origin(&refusal.headers, url);
+        return format!("the server answered {}, without a problem document, {origin}{hint}", refusal.status);
     };
     let message = format!("{} {}: {}", refusal.status.as_u16(), problem.code, problem.detail);
     if problem.errors.is_empty() {

@@ -12,7 +12,8 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::operation::Operation;
 use crate::problem::Code;
-use crate::retry::Failed;
+use crate::redact::Secrets;
+use crate::retry::{Failed, RetryStop};
 
 /// Sends the request until there is a success, no hope or no time. Returns the answer and the number of attempts.
 pub(crate) async fn make(client: &Inner, call: &Prepared) -> Result<(Answer, u32), Error> {
@@ -37,12 +38,13 @@ where
     let mut attempts = 0;
     loop {
         if deadline.is_some_and(|deadline| deadline <= clock.now()) {
-            return Err(out_of_time().in_call(operation, attempts, key, maybe_processed));
+            let error = out_of_time().in_call(operation, attempts, key, maybe_processed);
+            return Err(error.stopped_by(RetryStop::DeadlineReached));
         }
         attempts += 1;
         let error = match attempt(maybe_processed).await {
             Ok(value) => {
-                client.budget.deposit();
+                client.budget.succeeded(attempts - 1);
                 return Ok((value, attempts));
             }
             Err(error) => error,
@@ -58,8 +60,9 @@ where
         let pause = client.settings.retry.pause(&failed, (client.settings.randomness)());
         match pause {
             // The budget is asked last, so that it pays only for what is really sent again.
-            Some(pause) if client.budget.withdraw() => clock.sleep(pause).await,
-            _ => return Err(error),
+            Ok(pause) if client.budget.withdraw() => clock.sleep(pause).await,
+            Ok(_) => return Err(error.stopped_by(RetryStop::BudgetExhausted)),
+            Err(stop) => return Err(error.stopped_by(stop)),
         }
     }
 }
@@ -67,11 +70,12 @@ where
 /// `repeats` tells whether an earlier attempt of the call may have been carried out.
 async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>, repeats: bool) -> Result<Answer, Error> {
     let clock = &*client.settings.clock;
-    let answer = in_time(client, deadline, client.transport.send(&call.request)).await?;
+    let redact = |error: Error| error.redact(&Secrets::of(&call.request.headers));
+    let answer = in_time(client, deadline, client.transport.send(&call.request)).await.map_err(redact)?;
     if repeats && call.operation.deletes() && answer.says(&Code::ChatNotFound) {
         return Ok(answer);
     }
-    answer::judge(answer, &call.request.url, clock.system_time())
+    answer::judge(answer, &call.request.url, clock.system_time()).map_err(redact)
 }
 
 /// What `work` comes to in the time of an attempt, or before the deadline if that is earlier.
@@ -107,4 +111,94 @@ pub(crate) async fn before<W: Future>(end: Option<Instant>, clock: &dyn Clock, w
         Poll::Pending => reached.as_mut().poll(context).map(|()| None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::{Duration, SystemTime};
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::client::Client;
+    use crate::clock::Pause;
+    use crate::error::Refusal;
+    use crate::operation::CREATE_CHAT;
+
+    /// Time stands still, so nothing waits.
+    #[derive(Debug)]
+    struct NoWaiting(Instant);
+
+    impl Clock for NoWaiting {
+        fn now(&self) -> Instant {
+            self.0
+        }
+
+        fn system_time(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn sleep(&self, _: Duration) -> Pause {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn reached(&self, _: Instant) -> Pause {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    const CALLS: u32 = 100_000;
+
+    /// What becomes of the calls to a server that answers a share of the attempts with 503.
+    struct Simulation {
+        failed: u32,
+        attempts: u32,
+        stopped_by_budget: u32,
+    }
+
+    /// The numbers of xorshift64 from a fixed seed: every run is the same.
+    async fn simulate(failing_share: f64) -> Simulation {
+        let clock = NoWaiting(Instant::now());
+        let client =
+            Client::builder("http://localhost:1", "simulated").clock(clock).randomness(|| 0.5).build().unwrap();
+        let state = Cell::new(0x9E37_79B9_7F4A_7C15_u64);
+        let attempts = Cell::new(0);
+        let attempt = |_| {
+            let mut next = state.get();
+            next ^= next << 13;
+            next ^= next >> 7;
+            next ^= next << 17;
+            state.set(next);
+            attempts.set(attempts.get() + 1);
+            let drawn = f64::from(u32::try_from(next >> 32).unwrap()) / f64::from(u32::MAX);
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let failure = || Error::status_code("unavailable", Refusal { status, ..Refusal::default() });
+            std::future::ready(if drawn < failing_share { Err(failure()) } else { Ok(()) })
+        };
+        let (mut failed, mut stopped_by_budget) = (0, 0);
+        for _ in 0..CALLS {
+            if let Err(error) = repeat(&client.inner, CREATE_CHAT, None, None, attempt).await {
+                failed += 1;
+                stopped_by_budget += u32::from(error.retry_stop() == Some(RetryStop::BudgetExhausted));
+            }
+        }
+        Simulation { failed, attempts: attempts.get(), stopped_by_budget }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_now_and_then_costs_no_more_calls_than_three_tries_would() {
+        let simulation = simulate(0.12).await;
+        // 0.12³ of 100,000 calls is 173.
+        assert!((100..=250).contains(&simulation.failed), "{} of {CALLS} failed", simulation.failed);
+        assert_eq!(simulation.stopped_by_budget, 0);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_down_gets_hardly_more_requests_than_calls() {
+        let simulation = simulate(1.0).await;
+        assert_eq!(simulation.failed, CALLS);
+        assert_eq!(simulation.attempts, CALLS + 100, "one attempt a call, and the budget's retries once");
+        assert!(simulation.stopped_by_budget > CALLS / 2);
+    }
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const TENTHS_PER_RETRY: u32 = 10;
 const TENTHS_PER_SUCCESS: u32 = 1;
 
-/// A bucket that starts full. A retry takes one token and a success puts back a tenth: a server that mostly works is
-/// retried as often as it takes, and one that is down gets at most a tenth more requests than without retries.
+/// A bucket that starts full. A retry takes one token. A call that succeeds puts back the tokens of its own retries and a
+/// tenth of one, so a server that fails now and then is retried as often as it takes, and one that is down gets at most
+/// a tenth more requests than without retries.
 ///
-/// The scheme is that of gRPC (proposal A6, "retry throttling"); the clones of a client share one bucket.
+/// The scheme is that of gRPC (proposal A6, "retry throttling") with the refund that the AWS SDKs make; the clones of a
+/// client share one bucket.
 #[derive(Debug)]
 pub(crate) struct Budget {
     capacity: u32,
@@ -27,9 +29,10 @@ impl Budget {
         self.update(|tenths| tenths.checked_sub(TENTHS_PER_RETRY))
     }
 
-    /// Puts back what one success is worth.
-    pub(crate) fn deposit(&self) {
-        self.update(|tenths| Some(tenths.saturating_add(TENTHS_PER_SUCCESS).min(self.capacity)));
+    /// Puts back what a success after so many retries is worth.
+    pub(crate) fn succeeded(&self, retries: u32) {
+        let worth = retries.saturating_mul(TENTHS_PER_RETRY).saturating_add(TENTHS_PER_SUCCESS);
+        self.update(|tenths| Some(tenths.saturating_add(worth).min(self.capacity)));
     }
 
     fn update(&self, change: impl Fn(u32) -> Option<u32>) -> bool {
@@ -54,10 +57,10 @@ mod tests {
         let budget = Budget::new(1);
         assert!(budget.withdraw());
         for _ in 0..9 {
-            budget.deposit();
+            budget.succeeded(0);
         }
         assert!(!budget.withdraw());
-        budget.deposit();
+        budget.succeeded(0);
         assert!(budget.withdraw());
     }
 
@@ -65,7 +68,7 @@ mod tests {
     fn it_never_holds_more_than_it_started_with() {
         let budget = Budget::new(2);
         for _ in 0..1_000 {
-            budget.deposit();
+            budget.succeeded(0);
         }
         let paid = (0..10).filter(|_| budget.withdraw()).count();
         assert_eq!(paid, 2);
@@ -74,7 +77,16 @@ mod tests {
     #[test]
     fn an_empty_one_pays_for_nothing_and_stays_empty() {
         let budget = Budget::new(0);
-        budget.deposit();
+        budget.succeeded(0);
         assert!(!budget.withdraw());
+    }
+
+    #[test]
+    fn a_call_that_succeeds_gets_its_retries_back() {
+        let budget = Budget::new(2);
+        for _ in 0..10 {
+            assert!(budget.withdraw() && budget.withdraw() && !budget.withdraw());
+            budget.succeeded(2);
+        }
     }
 }

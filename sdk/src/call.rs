@@ -18,7 +18,9 @@ use crate::headers::{self, IDEMPOTENCY_KEY, Names, X_API_KEY};
 use crate::idempotency::IdempotencyKey;
 use crate::message::NewMessage;
 use crate::operation::Operation;
+use crate::redact::Secrets;
 use crate::response::Response;
+use crate::retry::RetryStop;
 use crate::target::Query;
 use crate::transport::Request;
 
@@ -260,10 +262,16 @@ impl<T> Call<T> {
         let key = call.key();
         match decode(&answer) {
             Ok(value) => Ok(Response::new(value, answer.status, answer.headers, attempts, key.map(str::to_owned))),
-            Err(error) => Err(Error::decode("the answer is a success, but not what the contract says")
-                .caused_by(error)
-                .in_answer(answer.into_refusal())
-                .in_call(operation, attempts, key, true)),
+            Err(error) => {
+                let what = answer.describe(&call.request.url);
+                let message = format!("the answer is a success, but not what the contract says: {what}");
+                Err(Error::decode(message)
+                    .caused_by(error)
+                    .in_answer(answer.into_refusal())
+                    .redact(&Secrets::of(&call.request.headers))
+                    .in_call(operation, attempts, key, true)
+                    .stopped_by(RetryStop::NotRetryable))
+            }
         }
     }
 }

@@ -146,7 +146,7 @@ impl Settings {
             api_key,
             headers: HeaderMap::new(),
             attempt_timeout: Duration::from_secs(15),
-            total_timeout: Duration::from_mins(1),
+            total_timeout: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             clock: Arc::new(TokioClock),
             randomness: Arc::new(random),

@@ -1,13 +1,20 @@
 //! What a call can end in: one opaque error with questions to ask it.
 
+mod checks;
+mod kind;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+pub use self::kind::ErrorKind;
+use self::kind::{consequences, consequences_of_status};
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
+use crate::redact::Secrets;
+use crate::retry::RetryStop;
 
 /// Why a client could not be built, or a call has no answer.
 ///
@@ -15,7 +22,12 @@ use crate::problem::{Code, Problem};
 /// [`was_maybe_processed`](Error::was_maybe_processed) hold for every kind, including kinds that a later version adds.
 /// [`source`](StdError::source) leads to the cause, where there is one, for example a [`std::io::Error`].
 ///
-/// Neither `Display` nor `Debug` shows the API key, header values or a password in a URL.
+/// **Secrets.** What an error keeps and prints never holds the API key, a ticket, a user's token or a credential from a
+/// header of the request, wherever the server repeats one: it reads `***` instead. Header values of an answer are
+/// returned by [`headers`](Error::headers) but not printed.
+///
+/// **Printed.** `Display` is one sentence. `Debug` is that sentence followed by its causes, as it is what
+/// `fn main() -> Result<(), parlor_sdk::Error>` prints.
 ///
 /// ```
 /// use parlor_sdk::{Client, Code, ErrorKind, NewChat};
@@ -61,29 +73,31 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) problem: Option<Problem>,
     pub(crate) body: Option<String>,
 }
 
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What a success says may be a secret, as a ticket is.
-        let shown = self.body.as_ref().filter(|_| !self.status.is_success());
-        f.debug_struct("Refusal")
-            .field("status", &self.status)
-            .field("request_id", &self.request_id)
-            .field("retry_after", &self.retry_after)
-            .field("problem", &self.problem)
-            .field("body", &shown)
-            .finish()
+impl Refusal {
+    fn redact(&mut self, secrets: &Secrets) {
+        for value in self.headers.values_mut() {
+            if let Some(clean) = value.to_str().ok().and_then(|text| secrets.redacted(text)) {
+                *value = HeaderValue::from_str(&clean).unwrap_or_else(|_| HeaderValue::from_static("***"));
+            }
+        }
+        self.request_id.iter_mut().for_each(|text| secrets.redact(text));
+        self.body.iter_mut().for_each(|text| secrets.redact(text));
+        if let Some(problem) = &mut self.problem {
+            problem.redact(secrets);
+        }
     }
 }
 
 /// What the error keeps of a live session.
 #[cfg(feature = "realtime")]
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Live {
     code: Option<Code>,
     close_code: Option<u16>,
@@ -96,37 +110,7 @@ struct CallRecord {
     operation: Option<Operation>,
     attempts: u32,
     idempotency_key: Option<String>,
-}
-
-/// The sort of an [`Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The client could not be built: an address, key or setting is not usable.
-    Configuration,
-    /// The call could not be sent as it was written: metadata, a header, the idempotency key or a part of the address
-    /// is not valid.
-    InvalidCall,
-    /// No connection to the server: refused, not resolved, not encrypted as it should be, or not within the
-    /// connect time-out. The server has seen nothing of this attempt.
-    Connect,
-    /// The attempt or the whole call ran out of time.
-    Timeout,
-    /// The connection broke while the request was sent or the answer read.
-    Transport,
-    /// The server answered with a redirect, which is not followed.
-    Redirect,
-    /// The server answered, and the status is not a success.
-    Status,
-    /// The answer is a success but its body is not what the contract says. Also: the metadata of a chat or a message
-    /// does not have the type it was asked for as.
-    Decode,
-    /// The answer is a success but its body is larger than the client reads. In a live session: so is an event.
-    TooLarge,
-    /// The server refused a message of a live session; [`Error::code`] has the reason.
-    Refused,
-    /// A live session is over, and what was asked of it will not happen.
-    Closed,
+    retry_stop: Option<RetryStop>,
 }
 
 impl Error {
@@ -258,11 +242,35 @@ impl Error {
         idempotency_key: Option<&str>,
         maybe_processed: bool,
     ) -> Self {
-        self.inner.call =
-            CallRecord { operation: Some(operation), attempts, idempotency_key: idempotency_key.map(str::to_owned) };
+        self.inner.call = CallRecord {
+            operation: Some(operation),
+            attempts,
+            idempotency_key: idempotency_key.map(str::to_owned),
+            retry_stop: None,
+        };
         self.inner.maybe_processed = maybe_processed;
         // Of a call that may not be repeated, only what was surely not carried out may be sent again.
         self.inner.transient &= operation.is_repeatable() || !maybe_processed;
+        self
+    }
+
+    /// Records why the call was not repeated.
+    pub(crate) fn stopped_by(mut self, stop: RetryStop) -> Self {
+        self.inner.call.retry_stop = Some(stop);
+        self
+    }
+
+    /// Replaces the secrets in everything that the error keeps. A cause that repeats one is kept as text only.
+    pub(crate) fn redact(mut self, secrets: &Secrets) -> Self {
+        secrets.redact(&mut self.inner.message);
+        if let Some(answer) = &mut self.inner.answer {
+            answer.redact(secrets);
+        }
+        #[cfg(feature = "realtime")]
+        if let Some(Code::Other(code)) = &mut self.inner.live.code {
+            secrets.redact(code);
+        }
+        self.inner.source = self.inner.source.map(|source| secrets.redact_cause(source));
         self
     }
 
@@ -305,7 +313,13 @@ impl Error {
         self.inner.answer.as_ref()?.problem.as_ref()
     }
 
-    /// The body of an answer that is no problem document: its first 16 KiB, with what is not UTF-8 replaced.
+    /// The headers of the answer; none when there was no answer. A secret that the server repeats in one reads `***`.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.inner.answer.as_ref().map(|answer| &answer.headers)
+    }
+
+    /// The body of an answer that is no problem document: its first 16 KiB, with what is not UTF-8 replaced. Of a success
+    /// it may hold what the call was to return.
     pub fn body(&self) -> Option<&str> {
         self.inner.answer.as_ref()?.body.as_deref()
     }
@@ -315,7 +329,8 @@ impl Error {
         self.inner.answer.as_ref()?.request_id.as_deref()
     }
 
-    /// How long the server asked to wait: `Retry-After` (RFC 9110, section 10.2.3), a date counted from now.
+    /// How long the server asked to wait: `Retry-After` (RFC 9110, section 10.2.3), a date counted from the
+    /// answer's own `Date`, or from now when it has none.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.answer.as_ref()?.retry_after
     }
@@ -323,6 +338,27 @@ impl Error {
     /// How many times the request was sent, or a connection for it was tried; 0 when it was refused before.
     pub fn attempts(&self) -> u32 {
         self.inner.call.attempts
+    }
+
+    /// Why the call was not sent again; none when no call is involved, or nothing was sent.
+    ///
+    /// ```
+    /// use parlor_sdk::{Client, NewChat, RetryPolicy, RetryStop};
+    ///
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::problem(503, "unavailable")]);
+    /// # let url = server.url();
+    /// let client = Client::builder(url, "your-tenant-api-key").retry(RetryPolicy::default().budget(0)).build()?;
+    /// let error = client.create_chat(NewChat::new("user123")).await.unwrap_err();
+    /// assert_eq!(error.retry_stop(), Some(RetryStop::BudgetExhausted));
+    /// assert!(error.to_string().contains("retry budget is exhausted"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry_stop(&self) -> Option<RetryStop> {
+        self.inner.call.retry_stop
     }
 
     /// The `Idempotency-Key` of the call, own or generated; none when it has none. The same call made again with it
@@ -344,60 +380,26 @@ impl Error {
     }
 }
 
-/// Whether a failure of this kind may pass, and whether the server may have acted.
-fn consequences(kind: ErrorKind) -> (bool, bool) {
-    match kind {
-        ErrorKind::Configuration | ErrorKind::InvalidCall | ErrorKind::Refused => (false, false),
-        ErrorKind::Connect => (true, false),
-        ErrorKind::Timeout | ErrorKind::Transport => (true, true),
-        ErrorKind::Redirect | ErrorKind::Status | ErrorKind::Decode | ErrorKind::TooLarge | ErrorKind::Closed => {
-            (false, true)
-        }
-    }
-}
-
-/// The same for an answer. [`RetryPolicy`](crate::RetryPolicy) documents the choice.
-fn consequences_of_status(status: StatusCode, code: Option<&Code>) -> (bool, bool) {
-    match status.as_u16() {
-        408 | 429 => (true, false),
-        409 if code == Some(&Code::IdempotencyInProgress) => (true, true),
-        400..=499 => (false, false),
-        500 | 502 | 503 | 504 => (true, true),
-        _ => (false, true),
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(operation) = &self.inner.call.operation {
             write!(f, "{}: ", operation.id())?;
         }
         f.write_str(&self.inner.message)?;
-        match (self.request_id(), self.attempts()) {
-            (Some(id), attempts @ 2..) => write!(f, " (request {id}, attempt {attempts})"),
-            (Some(id), _) => write!(f, " (request {id})"),
-            (None, attempts @ 2..) => write!(f, " (attempt {attempts})"),
-            (None, _) => Ok(()),
-        }
+        let request = self.request_id().map(|id| format!("request {id}"));
+        let attempts =
+            Some(self.attempts()).filter(|attempts| *attempts > 1).map(|attempts| format!("attempt {attempts}"));
+        let stop = self.retry_stop().map(|stop| stop.to_string());
+        let notes: Vec<_> = [request, attempts, stop].into_iter().flatten().collect();
+        if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join(", ")) }
     }
 }
 
 impl fmt::Debug for Error {
+    /// The error and its causes in words, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut error = f.debug_struct("Error");
-        #[cfg(feature = "realtime")]
-        error.field("live", &self.inner.live);
-        error
-            .field("kind", &self.inner.kind)
-            .field("message", &self.inner.message)
-            .field("operation", &self.inner.call.operation.as_ref().map(Operation::id))
-            .field("attempts", &self.inner.call.attempts)
-            .field("idempotency_key", &self.inner.call.idempotency_key)
-            .field("answer", &self.inner.answer)
-            .field("retryable", &self.inner.transient)
-            .field("maybe_processed", &self.inner.maybe_processed)
-            .field("source", &self.inner.source)
-            .finish()
+        write!(f, "{self}")?;
+        std::iter::successors(self.source(), |&cause| cause.source()).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -410,33 +412,6 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of_status(status: u16, code: &str) -> (bool, bool) {
-        consequences_of_status(StatusCode::from_u16(status).unwrap(), Some(&Code::from(code)))
-    }
-
-    #[test]
-    fn a_status_says_whether_it_may_pass_and_whether_the_server_may_have_acted() {
-        for status in [408, 429] {
-            assert_eq!(of_status(status, "x"), (true, false), "{status}");
-        }
-        for status in [400, 401, 403, 404, 405, 409, 413, 415, 422] {
-            assert_eq!(of_status(status, "x"), (false, false), "{status}");
-        }
-        for status in [500, 502, 503, 504] {
-            assert_eq!(of_status(status, "x"), (true, true), "{status}");
-        }
-        for status in [501, 505, 507, 511] {
-            assert_eq!(of_status(status, "x"), (false, true), "{status}");
-        }
-    }
-
-    #[test]
-    fn of_the_conflicts_only_the_twin_in_progress_passes() {
-        assert_eq!(of_status(409, "idempotency_in_progress"), (true, true));
-        assert_eq!(of_status(409, "chat_in_use"), (false, false));
-        assert_eq!(consequences_of_status(StatusCode::CONFLICT, None), (false, false));
-    }
 
     #[test]
     fn a_call_that_may_not_be_repeated_is_retryable_only_while_nothing_can_have_happened() {

@@ -19,7 +19,7 @@ use crate::target::Query;
 ///
 /// let filter = ChatFilter::new()
 ///     .status(Status::Active)
-///     .created_after(SystemTime::now() - Duration::from_hours(24))
+///     .created_after(SystemTime::now() - Duration::from_secs(24 * 60 * 60))
 ///     .metadata("department", "technical")
 ///     .metadata("escalated", true);
 /// # let _ = filter;

@@ -144,6 +144,7 @@ mod page;
 mod problem;
 #[cfg(feature = "realtime")]
 mod realtime;
+mod redact;
 mod response;
 mod retry;
 mod retry_after;
@@ -180,7 +181,7 @@ pub use realtime::{
     Session, UnknownEvent, UserCreated, UserTyping,
 };
 pub use response::Response;
-pub use retry::RetryPolicy;
+pub use retry::{RetryPolicy, RetryStop};
 pub use tickets::Ticket;
 
 /// The crates whose types this one speaks: points in time, [`StatusCode`](http::StatusCode) and

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::redact::Secrets;
 use crate::words::words;
 
 /// A problem document (RFC 9457), the body of every answer of the server that is not a success.
@@ -59,6 +60,22 @@ pub struct Problem {
     /// For a 400: everything in the request that was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// Replaces the secrets of the request in all of its texts.
+    pub(crate) fn redact(&mut self, secrets: &Secrets) {
+        if let Code::Other(code) = &mut self.code {
+            secrets.redact(code);
+        }
+        for text in [&mut self.type_uri, &mut self.title, &mut self.detail, &mut self.request_id] {
+            secrets.redact(text);
+        }
+        for field in &mut self.errors {
+            secrets.redact(&mut field.pointer);
+            secrets.redact(&mut field.detail);
+        }
+    }
 }
 
 fn about_blank() -> String {

@@ -1,5 +1,6 @@
 //! When to try again, and how long to wait before.
 
+use std::fmt;
 use std::time::Duration;
 
 /// When a client repeats a request that failed.
@@ -8,7 +9,7 @@ use std::time::Duration;
 ///
 /// | failure | may the server have acted? |
 /// |---|---|
-/// | no connection, or none within the connect time-out; not a certificate that is refused | no |
+/// | no connection, or none within the connect time-out | no |
 /// | the connection breaks, or the attempt runs out of time | yes |
 /// | 408 (the server gave up waiting for the request), 429 | no |
 /// | 409 with the code `idempotency_in_progress`: the first attempt is still being carried out | yes |
@@ -20,13 +21,18 @@ use std::time::Duration;
 /// with what it creates, so after a failure there is neither. Every `PATCH` of the API is a JSON merge patch, which
 /// gives the same result however often it is applied (RFC 7396). A repeated `DELETE` may find that the first attempt
 /// has done it, which counts as success: see [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is
-/// repeated: another 4xx would be refused again, and an answer that cannot be understood would be the same again.
+/// repeated: another 4xx would be refused again, and an answer that cannot be understood would be the same again. Nor is
+/// a connection that cannot be opened as it is configured: a certificate that is refused, a TLS alert, a server that does
+/// not speak TLS, a proxy that wants credentials (407).
 ///
 /// **How often.** At most [`max_attempts`](RetryPolicy::max_attempts), within the call's total time: a pause that
 /// would last to the deadline or longer is not begun, the last error is returned instead. And only while the client's
 /// retry *budget* lasts: it starts with [`budget`](RetryPolicy::budget) tokens, a retry costs one, a call that succeeds
-/// gives back a tenth, never above the start. The clones of a client share it. So a server that is down is not
-/// met with three times its usual traffic.
+/// gives back what its own retries cost and a tenth more, never above the start. The clones of a client share it. So a
+/// server that fails now and then is retried as if there were no budget, and one that is down is not met with three times
+/// its usual traffic.
+///
+/// [`Error::retry_stop`](crate::Error::retry_stop) and the error's text say which of these ended a call.
 ///
 /// **After what pause.** A random one between 0 and `base · 2ⁿ⁻¹` after the *n*-th attempt, at most `max` ("full
 /// jitter"). When the answer has a `Retry-After`, that much more: clients that are told the same second come back
@@ -54,14 +60,14 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// 3 attempts, pauses of at most 0.5 s, 1 s, 2 s, … 5 s, `Retry-After` up to 30 s, a budget of 20 retries.
+    /// 3 attempts, pauses of at most 0.5 s, 1 s, 2 s, … 5 s, `Retry-After` up to 30 s, a budget of 100 retries.
     fn default() -> Self {
         Self {
             max_attempts: 3,
             base: Duration::from_millis(500),
             max: Duration::from_secs(5),
             max_retry_after: Duration::from_secs(30),
-            budget: 20,
+            budget: 100,
         }
     }
 }
@@ -102,20 +108,51 @@ impl RetryPolicy {
         self
     }
 
-    /// The pause before the next attempt; none when there is to be no further one. Pure: `random` is in `0.0..1.0`.
-    pub(crate) fn pause(&self, failed: &Failed, random: f64) -> Option<Duration> {
-        if !failed.repeatable || failed.attempts >= self.max_attempts {
-            return None;
+    /// The pause before the next attempt, or why there is none. Pure: `random` is in `0.0..1.0`.
+    pub(crate) fn pause(&self, failed: &Failed, random: f64) -> Result<Duration, RetryStop> {
+        if !failed.repeatable {
+            return Err(RetryStop::NotRetryable);
+        }
+        if failed.attempts >= self.max_attempts {
+            return Err(RetryStop::AttemptsExhausted);
         }
         let asked = failed.retry_after.unwrap_or(Duration::ZERO);
         if asked > self.max_retry_after {
-            return None;
+            return Err(RetryStop::RetryAfterTooLong);
         }
         let pause = asked.saturating_add(backoff(self.base, self.max, failed.attempts, random));
         match failed.remaining {
-            Some(remaining) if pause >= remaining => None,
-            _ => Some(pause),
+            Some(remaining) if pause >= remaining => Err(RetryStop::DeadlineReached),
+            _ => Ok(pause),
         }
+    }
+}
+
+/// Why a call was not sent again: [`Error::retry_stop`](crate::Error::retry_stop).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetryStop {
+    /// The failure would be the same again, or repeating the call is not safe.
+    NotRetryable,
+    /// All [attempts](RetryPolicy::max_attempts) were made.
+    AttemptsExhausted,
+    /// The client's [retry budget](RetryPolicy::budget) is used up: too many calls of this client fail.
+    BudgetExhausted,
+    /// The pause would last to the call's deadline or longer.
+    DeadlineReached,
+    /// The server asks for a wait above [`max_retry_after`](RetryPolicy::max_retry_after).
+    RetryAfterTooLong,
+}
+
+impl fmt::Display for RetryStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRetryable => "not retryable",
+            Self::AttemptsExhausted => "no attempts left",
+            Self::BudgetExhausted => "the client's retry budget is exhausted",
+            Self::DeadlineReached => "no time left for a retry",
+            Self::RetryAfterTooLong => "the server asks for a longer wait than the retry policy allows",
+        })
     }
 }
 
@@ -164,52 +201,52 @@ mod tests {
 
     #[test]
     fn the_jitter_is_full() {
-        assert_eq!(policy().pause(&FAILED, 0.0), Some(MS(0)));
-        assert_eq!(policy().pause(&FAILED, 0.5), Some(MS(50)));
+        assert_eq!(policy().pause(&FAILED, 0.0), Ok(MS(0)));
+        assert_eq!(policy().pause(&FAILED, 0.5), Ok(MS(50)));
     }
 
     #[test]
     fn randomness_outside_its_range_does_no_harm() {
-        assert_eq!(policy().pause(&FAILED, -3.0), Some(MS(0)));
-        assert_eq!(policy().pause(&FAILED, 7.0), Some(MS(100)));
-        assert_eq!(policy().pause(&FAILED, f64::NAN), Some(MS(100)));
+        assert_eq!(policy().pause(&FAILED, -3.0), Ok(MS(0)));
+        assert_eq!(policy().pause(&FAILED, 7.0), Ok(MS(100)));
+        assert_eq!(policy().pause(&FAILED, f64::NAN), Ok(MS(100)));
     }
 
     #[test]
     fn attempts_are_counted() {
         let twice = policy().max_attempts(2);
-        assert!(twice.pause(&FAILED, 0.0).is_some());
-        assert_eq!(twice.pause(&Failed { attempts: 2, ..FAILED }, 0.0), None);
-        assert_eq!(RetryPolicy::never().pause(&FAILED, 0.0), None);
+        assert!(twice.pause(&FAILED, 0.0).is_ok());
+        assert_eq!(twice.pause(&Failed { attempts: 2, ..FAILED }, 0.0), Err(RetryStop::AttemptsExhausted));
+        assert_eq!(RetryPolicy::never().pause(&FAILED, 0.0), Err(RetryStop::AttemptsExhausted));
         assert_eq!(policy().max_attempts(0), policy().max_attempts(1));
     }
 
     #[test]
     fn what_may_not_be_repeated_is_not() {
-        assert_eq!(policy().pause(&Failed { repeatable: false, ..FAILED }, 0.0), None);
+        assert_eq!(policy().pause(&Failed { repeatable: false, ..FAILED }, 0.0), Err(RetryStop::NotRetryable));
     }
 
     #[test]
     fn no_pause_is_shorter_than_the_server_asked_for_and_jitter_comes_on_top() {
         let failed = Failed { retry_after: Some(MS(7_000)), ..FAILED };
-        assert_eq!(policy().pause(&failed, 0.0), Some(MS(7_000)));
-        assert_eq!(policy().pause(&failed, 0.5), Some(MS(7_050)));
+        assert_eq!(policy().pause(&failed, 0.0), Ok(MS(7_000)));
+        assert_eq!(policy().pause(&failed, 0.5), Ok(MS(7_050)));
     }
 
     #[test]
     fn more_than_the_cap_is_not_waited_for() {
         let asked = |retry_after| policy().pause(&Failed { retry_after: Some(retry_after), ..FAILED }, 0.0);
-        assert_eq!(asked(MS(30_000)), Some(MS(30_000)));
-        assert_eq!(asked(MS(30_001)), None);
-        assert_eq!(asked(Duration::MAX), None);
+        assert_eq!(asked(MS(30_000)), Ok(MS(30_000)));
+        assert_eq!(asked(MS(30_001)), Err(RetryStop::RetryAfterTooLong));
+        assert_eq!(asked(Duration::MAX), Err(RetryStop::RetryAfterTooLong));
     }
 
     #[test]
     fn a_pause_that_would_reach_the_deadline_is_not_begun() {
         let remaining = |remaining| policy().pause(&Failed { remaining: Some(remaining), ..FAILED }, 0.5);
-        assert_eq!(remaining(MS(51)), Some(MS(50)));
-        assert_eq!(remaining(MS(50)), None);
-        assert_eq!(remaining(MS(0)), None);
+        assert_eq!(remaining(MS(51)), Ok(MS(50)));
+        assert_eq!(remaining(MS(50)), Err(RetryStop::DeadlineReached));
+        assert_eq!(remaining(MS(0)), Err(RetryStop::DeadlineReached));
     }
 
     #[test]
@@ -219,7 +256,7 @@ mod tests {
             .backoff(Duration::MAX, Duration::MAX)
             .max_retry_after(Duration::MAX);
         let failed = Failed { attempts: u32::MAX - 1, retry_after: Some(Duration::MAX), ..FAILED };
-        assert_eq!(absurd.pause(&failed, 0.0), Some(Duration::MAX));
-        assert_eq!(absurd.pause(&failed, 1.0), Some(Duration::MAX));
+        assert_eq!(absurd.pause(&failed, 0.0), Ok(Duration::MAX));
+        assert_eq!(absurd.pause(&failed, 1.0), Ok(Duration::MAX));
     }
 }

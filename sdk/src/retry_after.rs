@@ -2,28 +2,21 @@
 
 use std::time::{Duration, SystemTime};
 
-use chrono::NaiveDateTime;
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 
-/// The three forms of an HTTP date (RFC 9110, section 5.6.7), the preferred one first.
-const HTTP_DATE_FORMS: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-
-/// How long to wait from `now`; none when the header is absent or means nothing. A date that has passed is no wait.
+/// How long the server asks to wait; none when the header is absent or means nothing. A date that has passed is no wait.
+///
+/// A date is counted from the answer's own `Date`, so that it does not matter what the local clock says; without one it
+/// is counted from `now`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return value.parse().ok().map(Duration::from_secs);
     }
-    let date = http_date(value)?;
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-fn http_date(value: &str) -> Option<SystemTime> {
-    HTTP_DATE_FORMS
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
-        .map(|date| date.and_utc().into())
+    let until = httpdate::parse_http_date(value).ok()?;
+    let answered = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
+    Some(until.duration_since(answered.unwrap_or(now)).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -55,6 +48,20 @@ mod tests {
     #[test]
     fn a_date_that_has_passed_is_no_wait() {
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", EXAMPLE + Duration::from_secs(5)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_date_is_counted_from_the_answers_own_date_whatever_the_local_clock_says() {
+        let asked = |date: &str, now| {
+            let until = "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap();
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, until), (DATE, date.parse().unwrap())]);
+            retry_after(&headers, SystemTime::UNIX_EPOCH + now)
+        };
+        for now in [Duration::ZERO, EXAMPLE, EXAMPLE * 2] {
+            assert_eq!(asked("Sun, 06 Nov 1994 08:49:30 GMT", now), Some(Duration::from_secs(7)));
+            assert_eq!(asked("Sun, 06 Nov 1994 08:49:38 GMT", now), Some(Duration::ZERO));
+        }
+        assert_eq!(asked("yesterday", Duration::from_secs(784_111_774)), Some(Duration::from_secs(3)));
     }
 
     #[test]

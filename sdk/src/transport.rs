@@ -170,22 +170,37 @@ fn tls(needed: bool) -> Result<ClientConfig, Error> {
 }
 
 fn failure(error: reqwest::Error, url: &Url) -> Error {
+    if let Some((kind, why)) = permanent_cause(&error) {
+        let origin = url.origin().ascii_serialization();
+        let failure = match kind {
+            Permanent::Connection => Error::connect(format!("no connection to {origin}: {why}")),
+            Permanent::Answer => Error::transport(format!("the answer of {origin} cannot be read: {why}")),
+        };
+        return failure.caused_by(Cause(error.without_url())).permanent();
+    }
     if !error.is_connect() {
         return Error::transport("the connection broke before the answer was complete")
             .caused_by(Cause(error.without_url()));
     }
-    let refused = refuses_certificate(&error);
-    let failure = Error::connect(format!("no connection to {}", url.origin().ascii_serialization()))
-        .caused_by(Cause(error.without_url()));
-    if refused { failure.permanent() } else { failure }
+    Error::connect(format!("no connection to {}", url.origin().ascii_serialization()))
+        .caused_by(Cause(error.without_url()))
 }
 
-/// Whether the server's certificate is the reason, which waiting does not mend.
-fn refuses_certificate(error: &(dyn StdError + 'static)) -> bool {
+/// What a failure that waiting does not mend made impossible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permanent {
+    /// The connection: nothing of the request was carried out.
+    Connection,
+    /// Reading the answer: the request may have been carried out.
+    Answer,
+}
+
+/// Why trying again would fail the same way, in words; none when it may succeed.
+fn permanent_cause(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+        if let Some(cause) = error.downcast_ref().and_then(permanent_tls).or_else(|| permanent_http(error)) {
+            return Some(cause);
         }
         next = match error.downcast_ref().and_then(io::Error::get_ref) {
             // `source` of an io::Error would skip the error that it wraps.
@@ -193,7 +208,60 @@ fn refuses_certificate(error: &(dyn StdError + 'static)) -> bool {
             None => error.source(),
         };
     }
-    false
+    None
+}
+
+fn permanent_tls(error: &rustls::Error) -> Option<(Permanent, &'static str)> {
+    use rustls::AlertDescription as Alert;
+    use rustls::Error as Tls;
+
+    let why = match error {
+        Tls::InvalidCertificate(_) | Tls::InvalidCertRevocationList(_) | Tls::NoCertificatesPresented => {
+            "the server's certificate is refused"
+        }
+        Tls::InvalidMessage(_) => {
+            "what answers does not speak TLS; if it is an HTTP port, the base URL must begin with http://"
+        }
+        Tls::PeerIncompatible(_) => "the server and the SDK have no version or cipher of TLS in common",
+        // With TLS 1.3 the server's verdict on the handshake may come after the request was written.
+        Tls::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure
+            | Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::NoApplicationProtocol
+            | Alert::UnrecognisedName,
+        ) => "the server refused the TLS handshake",
+        Tls::AlertReceived(_) => return Some((Permanent::Answer, "the server ended the TLS connection with an alert")),
+        _ => return None,
+    };
+    Some((Permanent::Connection, why))
+}
+
+fn permanent_http(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        // hyper has a question for this only with its feature `server`.
+        if error.is_parse() && error.to_string().contains("too large") {
+            return Some((Permanent::Answer, "its head is larger than the SDK reads"));
+        }
+        if error.is_parse() {
+            let why =
+                "what answers does not speak HTTP/1.1; if it is a TLS port, the base URL must begin with https://";
+            return Some((Permanent::Answer, why));
+        }
+    }
+    // The type of a proxy's refusal is private to hyper-util, so it is known by its words.
+    (error.to_string() == "tunnel error: proxy authorization required").then_some((
+        Permanent::Connection,
+        "the proxy wants credentials (407), which belong into its address in HTTPS_PROXY",
+    ))
 }
 
 /// What went wrong, without a type that the application would have to know.
@@ -226,17 +294,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_certificate_is_found_inside_an_io_error() {
-        let refused = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        assert!(refuses_certificate(&io::Error::other(refused.clone())));
-        assert!(refuses_certificate(&io::Error::other(io::Error::other(refused.clone()))));
-        assert!(refuses_certificate(&refused));
+    fn what_waiting_does_not_mend_is_found_inside_io_errors() {
+        use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+
+        for (error, kind) in [
+            (rustls::Error::InvalidCertificate(CertificateError::Expired), Permanent::Connection),
+            (rustls::Error::NoCertificatesPresented, Permanent::Connection),
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), Permanent::Connection),
+            (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), Permanent::Connection),
+            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), Permanent::Connection),
+            (rustls::Error::AlertReceived(AlertDescription::CertificateRequired), Permanent::Connection),
+            (rustls::Error::AlertReceived(AlertDescription::InternalError), Permanent::Answer),
+        ] {
+            let found = |error: &(dyn StdError + 'static)| permanent_cause(error).map(|(kind, _)| kind);
+            assert_eq!(found(&error), Some(kind), "{error}");
+            assert_eq!(found(&io::Error::other(error.clone())), Some(kind), "{error}");
+            assert_eq!(found(&io::Error::other(io::Error::other(error.clone()))), Some(kind), "{error}");
+        }
     }
 
     #[test]
-    fn another_failure_of_the_handshake_is_not_a_refused_certificate() {
-        assert!(!refuses_certificate(&io::Error::other(rustls::Error::DecryptError)));
-        assert!(!refuses_certificate(&io::Error::from(io::ErrorKind::ConnectionRefused)));
+    fn another_failure_of_the_handshake_may_pass() {
+        assert!(permanent_cause(&io::Error::other(rustls::Error::DecryptError)).is_none());
+        assert!(permanent_cause(&io::Error::from(io::ErrorKind::ConnectionRefused)).is_none());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From an HTTP request to an open connection (RFC 6455, section 4.1).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
@@ -17,6 +19,7 @@ use crate::headers::X_API_KEY;
 use crate::operation::CONNECT;
 use crate::realtime::event::{Connected, Event};
 use crate::realtime::socket::{Heard, Socket};
+use crate::redact::Secrets;
 use crate::target::Query;
 use crate::transport::{Request, Upgrade};
 
@@ -69,7 +72,7 @@ impl Participant {
     }
 }
 
-/// Opens a connection, up to the server's first event.
+/// Opens a connection, up to the server's first event. Its errors hold no secrets.
 pub(crate) async fn open(
     client: &Inner,
     participant: &Participant,
@@ -80,15 +83,27 @@ pub(crate) async fn open(
     participant.query(after_seq).write_to(&mut url);
     let headers = participant.headers(&client.settings, &key);
     let request = Request { method: Method::GET, url, headers, body: None };
-    match client.transport.upgrade(&request).await? {
+    let secrets = Arc::new(Secrets::of(&request.headers));
+    exchange(client, &request, &key, &secrets).await.map_err(|error| error.redact(&secrets))
+}
+
+async fn exchange(
+    client: &Inner,
+    request: &Request,
+    key: &str,
+    secrets: &Arc<Secrets>,
+) -> Result<(Socket, Connected), Error> {
+    match client.transport.upgrade(request).await? {
         Upgrade::Accepted { headers, connection } => {
-            check(&headers, &key)?;
-            let socket = Socket::new(connection, client.transport.max_response_bytes()).await;
+            check(&headers, key)?;
+            let socket = Socket::new(connection, client.transport.max_response_bytes(), Arc::clone(secrets)).await;
             greeted(socket).await
         }
         Upgrade::Refused(answer) => {
             let answer = answer::judge(answer, &request.url, client.settings.clock.system_time())?;
-            Err(Error::decode("the answer is a success, but no WebSocket connection").in_answer(answer.into_refusal()))
+            let what = answer.describe(&request.url);
+            Err(Error::decode(format!("the answer is a success, but no WebSocket connection: {what}"))
+                .in_answer(answer.into_refusal()))
         }
     }
 }
@@ -97,7 +112,7 @@ async fn greeted(mut socket: Socket) -> Result<(Socket, Connected), Error> {
     loop {
         match socket.next(true).await {
             Ok(Heard::SignOfLife) => {}
-            Ok(Heard::Text(text)) => match Event::from_json(&text) {
+            Ok(Heard::Text(text)) => match socket.event(&text) {
                 Event::Connected(connected) => return Ok((socket, connected)),
                 _ => return Err(Error::decode("the connection does not begin with connection_established")),
             },

@@ -18,13 +18,13 @@ use crate::retry::{backoff, part};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A server that asks for more than this is asked again after this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// A connection that lasts so long was a success, and the pauses begin anew.
-const HEALTHY: Duration = Duration::from_mins(1);
+const HEALTHY: Duration = Duration::from_secs(3);
 /// The longest time between two pings; the shortest is four fifths of it.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// A connection on which nothing has been heard for so long is taken for dead.
-const SILENCE: Duration = Duration::from_mins(1);
+const SILENCE: Duration = Duration::from_secs(60);
 /// For so long a connection is left unread when the application takes no events. Little enough that the server has not
 /// given the client up by then.
 const STALL: Duration = Duration::from_secs(5);

@@ -24,7 +24,7 @@ use crate::realtime::sender::Sender;
 ///
 /// A connection that is lost is replaced. A random pause precedes each attempt, of at most 0.25 s after the first failure
 /// and twice as much after each further one, up to 30 s; what the server asks for with `Retry-After` is added, up to
-/// 5 minutes. A connection that has lasted a minute makes the pauses begin anew. Attempts have no end: whoever wants one
+/// 5 minutes. A connection that has lasted 3 seconds makes the pauses begin anew. Attempts have no end: whoever wants one
 /// closes the session. [`Event::Disconnected`] and [`Event::Connected`] tell how it goes.
 ///
 /// The new connection goes on after the last message in the stream, so nothing that the server has stored is lost or comes

@@ -1,6 +1,7 @@
 //! One WebSocket connection: tungstenite, and the only file that knows it.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,7 +12,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::problem::Code;
 use crate::realtime::close_code::{self, Loss};
+use crate::realtime::event::Event;
+use crate::redact::Secrets;
 
 /// How much is read and written at a time, in bytes. Each connection holds this twice.
 const BUFFER: usize = 16 * 1024;
@@ -22,6 +26,8 @@ pub(crate) struct Socket {
     stream: WebSocketStream<Upgraded>,
     is_flushed: bool,
     max_frame_bytes: usize,
+    /// What the server must not bring into an error or a log.
+    secrets: Arc<Secrets>,
 }
 
 /// What was read.
@@ -32,7 +38,7 @@ pub(crate) enum Heard {
 }
 
 impl Socket {
-    pub(crate) async fn new(connection: Upgraded, max_frame_bytes: usize) -> Self {
+    pub(crate) async fn new(connection: Upgraded, max_frame_bytes: usize, secrets: Arc<Secrets>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
@@ -40,7 +46,7 @@ impl Socket {
             .max_message_size(Some(max_frame_bytes))
             .max_frame_size(Some(max_frame_bytes));
         let stream = WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await;
-        Self { stream, is_flushed: true, max_frame_bytes }
+        Self { stream, is_flushed: true, max_frame_bytes, secrets }
     }
 
     /// Queues a text frame; `next` writes it.
@@ -79,7 +85,7 @@ impl Socket {
         }
         self.stream.poll_next_unpin(context).map(|read| match read {
             Some(Ok(Message::Text(text))) => Ok(Heard::Text(text)),
-            Some(Ok(Message::Close(frame))) => Err(closed(frame)),
+            Some(Ok(Message::Close(frame))) => Err(self.closed(frame)),
             Some(Ok(_)) => {
                 // The answer to a ping has been queued.
                 self.is_flushed = false;
@@ -99,17 +105,36 @@ impl Socket {
         }
     }
 
+    /// The event in a text frame. What an error event says is shown to people, so it is without secrets.
+    pub(crate) fn event(&self, text: &str) -> Event {
+        let mut event = Event::from_json(text);
+        if let Event::Error(error) = &mut event {
+            self.secrets.redact(&mut error.message);
+            if let Code::Other(code) = &mut error.code {
+                self.secrets.redact(code);
+            }
+        }
+        event
+    }
+
+    fn closed(&self, frame: Option<CloseFrame>) -> Loss {
+        match frame {
+            Some(frame) => {
+                Loss::Closed { code: frame.code.into(), reason: self.clean(frame.reason.as_str().to_owned()) }
+            }
+            None => Loss::Closed { code: close_code::NONE, reason: String::new() },
+        }
+    }
+
+    fn clean(&self, mut text: String) -> String {
+        self.secrets.redact(&mut text);
+        text
+    }
+
     fn loss(&self, error: &tungstenite::Error) -> Loss {
         match error {
             tungstenite::Error::Capacity(_) => Loss::TooLarge(self.max_frame_bytes),
-            error => Loss::Broken(error.to_string()),
+            error => Loss::Broken(self.clean(error.to_string())),
         }
-    }
-}
-
-fn closed(frame: Option<CloseFrame>) -> Loss {
-    match frame {
-        Some(frame) => Loss::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
-        None => Loss::Closed { code: close_code::NONE, reason: String::new() },
     }
 }

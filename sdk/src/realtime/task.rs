@@ -14,7 +14,7 @@ use crate::clock::Pause;
 use crate::error::Error;
 use crate::operation::CONNECT;
 use crate::realtime::close_code::{self, Loss};
-use crate::realtime::event::{Connected, Event};
+use crate::realtime::event::Connected;
 use crate::realtime::handshake::{self, Participant};
 use crate::realtime::machine::{Effect, Machine};
 use crate::realtime::outbox::Outgoing;
@@ -161,7 +161,9 @@ impl Task {
             }
             Happened::Heard(Ok(Heard::SignOfLife)) => self.machine.heard(now),
             Happened::Heard(Ok(Heard::Text(text))) => {
-                self.machine.received(now, Event::from_json(&text), text.len());
+                if let Some(event) = self.socket.as_ref().map(|socket| socket.event(&text)) {
+                    self.machine.received(now, event, text.len());
+                }
             }
             Happened::Heard(Err(loss)) => self.machine.lost(now, &loss),
             Happened::Opened(opened) => {

@@ -43,7 +43,7 @@ async fn the_servers_problem_is_kept() {
     assert_eq!((problem.errors[0].pointer.as_str(), problem.errors[0].detail.as_str()), ("/user_id", "is too short"));
     assert_eq!(
         error.to_string(),
-        "create_chat: 400 invalid_request: It was so written. [/user_id: is too short] (request request-1)"
+        "create_chat: 400 invalid_request: It was so written. [/user_id: is too short] (request request-1, not retryable)"
     );
 }
 

@@ -11,7 +11,7 @@ use crate::live_server::{Act, CHAT_ID, LiveServer, Peer, created, patiently, rec
 
 const MESSAGES: usize = 60;
 /// The pauses between so many connections add up.
-const A_DAY: Duration = Duration::from_hours(24);
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the server has stored: the names of the messages, in order. Those of others have none.
 type Store = Arc<Mutex<Vec<Option<String>>>>;

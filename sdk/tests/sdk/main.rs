@@ -12,6 +12,8 @@ mod live_failures;
 mod live_server;
 mod messages;
 mod parameters;
+mod permanent;
+mod redaction;
 mod requests;
 mod retries;
 mod secrets;

@@ -245,20 +245,42 @@ async fn the_budget_is_shared_by_the_clones_and_runs_out() {
 }
 
 #[tokio::test]
+async fn a_retry_that_succeeds_costs_nothing() {
+    let server = Server::start((0..5).flat_map(|_| [unavailable(), created(CHAT)]));
+    let policy = RetryPolicy::default().budget(1);
+    let client = builder(&server, &VirtualClock::new()).retry(policy).build().unwrap();
+    for _ in 0..5 {
+        assert_eq!(client.create_chat(new_chat()).with_response().await.unwrap().attempts(), 2);
+    }
+}
+
+#[tokio::test]
 async fn ten_successes_pay_for_one_retry() {
-    let script = [unavailable(), created(CHAT)]
-        .into_iter()
-        .chain((0..9).map(|_| created(CHAT)))
-        .chain([unavailable(), created(CHAT)])
-        .chain([unavailable(), created(CHAT)]);
+    let script = [unavailable(), unavailable()].into_iter().chain((0..10).map(|_| created(CHAT))).chain([
+        unavailable(),
+        unavailable(),
+        unavailable(),
+    ]);
     let server = Server::start(script);
     let policy = RetryPolicy::default().budget(1);
     let client = builder(&server, &VirtualClock::new()).retry(policy).build().unwrap();
-    for _ in 0..11 {
+    assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 2);
+    for _ in 0..10 {
         client.create_chat(new_chat()).await.unwrap();
     }
-    // The bucket held a tenth more than the retry that is now spent.
+    assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 2);
     assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 1);
+}
+
+#[tokio::test]
+async fn retry_after_as_a_date_is_counted_from_the_answers_own_date() {
+    // The local clock is years away from the server's.
+    let headers = [("Date", "Wed, 15 Jan 2025 10:30:00 GMT"), ("Retry-After", "Wed, 15 Jan 2025 10:30:07 GMT")];
+    let clock = VirtualClock::new();
+    let server = Server::start([answer(503, &headers, ""), created(CHAT)]);
+    let client = builder(&server, &clock).build().unwrap();
+    client.create_chat(new_chat()).await.unwrap();
+    assert_eq!(clock.sleeps(), [MS(7_250)]);
 }
 
 #[tokio::test]

@@ -1,0 +1,225 @@
+//! Replacing the secrets of a request in what the server answers to it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::headers::X_API_KEY;
+
+/// What stands in the place of a secret.
+const MASK: &str = "***";
+/// Prefixes of the secrets that Parlor makes: API keys, tickets, users' tokens, secrets of webhooks.
+const PREFIXES: [&str; 4] = ["plr_", "plt_", "plu_", "whsec_"];
+/// How many characters after a prefix make it a secret.
+const MIN_SUFFIX: usize = 16;
+/// A shorter API key is not looked for: it would be found in ordinary words.
+const MIN_KEY: usize = 4;
+/// A shorter credential of a header is not looked for.
+const MIN_CREDENTIAL: usize = 6;
+/// A beginning of a secret of so many bytes at the end of a text counts as the secret, which the text cuts off.
+const MIN_CUT: usize = 8;
+/// Parts of the names of headers that hold credentials.
+const CREDENTIAL_NAMES: [&str; 6] = ["auth", "key", "password", "secret", "session", "token"];
+/// Names with such a part whose values are no secrets.
+const PUBLIC_NAMES: [&str; 2] = ["idempotency-key", "sec-websocket-key"];
+
+/// The secrets that a request carries: its API key and the credentials in its other headers.
+#[derive(Default)]
+pub(crate) struct Secrets {
+    /// In lower case, in each form in which a page may repeat them, the longest first.
+    forms: Vec<String>,
+}
+
+impl Secrets {
+    /// The secrets among the headers of a request.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut forms = Vec::new();
+        for (name, value) in headers {
+            let Ok(text) = value.to_str() else { continue };
+            if *name == X_API_KEY {
+                add_forms(&mut forms, text, MIN_KEY);
+            } else if is_credential(name, value) {
+                add_forms(&mut forms, text, MIN_CREDENTIAL);
+                // `Authorization` begins with the name of a scheme, which a page may leave out.
+                if let Some((_, credential)) = text.rsplit_once(' ') {
+                    add_forms(&mut forms, credential, MIN_CREDENTIAL);
+                }
+            }
+        }
+        forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        forms.dedup();
+        Self { forms }
+    }
+
+    /// The text without its secrets; none when it holds none.
+    pub(crate) fn redacted(&self, text: &str) -> Option<String> {
+        // Upper case is looked for too; ASCII letters keep their places.
+        let lower = text.to_ascii_lowercase();
+        let (mut clean, mut at, mut is_changed) = (String::new(), 0, false);
+        while at < text.len() {
+            if let Some((kept, length)) = self.secret_at(&lower, at) {
+                clean.push_str(&text[at..at + kept]);
+                clean.push_str(MASK);
+                at += length;
+                is_changed = true;
+            } else {
+                let next = text[at..].chars().next().map_or(1, char::len_utf8);
+                clean.push_str(&text[at..at + next]);
+                at += next;
+            }
+        }
+        is_changed.then_some(clean)
+    }
+
+    /// Replaces the secrets in the text.
+    pub(crate) fn redact(&self, text: &mut String) {
+        if let Some(clean) = self.redacted(text) {
+            *text = clean;
+        }
+    }
+
+    /// The cause itself, or its words without the secrets when it or one of its own causes repeats one.
+    pub(crate) fn redact_cause(&self, cause: Box<dyn StdError + Send + Sync>) -> Box<dyn StdError + Send + Sync> {
+        let first: &(dyn StdError + 'static) = &*cause;
+        let chain = || std::iter::successors(Some(first), |&cause| cause.source());
+        if chain().all(|cause| self.redacted(&format!("{cause} {cause:?}")).is_none()) {
+            return cause;
+        }
+        let words = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let clean = self.redacted(&words).unwrap_or(words);
+        Box::new(RedactedCause(clean))
+    }
+
+    /// The secret that begins at a place of a text in lower case: how many of its bytes may be shown, and how long it is.
+    fn secret_at(&self, lower: &str, at: usize) -> Option<(usize, usize)> {
+        let rest = &lower[at..];
+        if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form.as_str())) {
+            return Some((0, form.len()));
+        }
+        if rest.len() >= MIN_CUT && self.forms.iter().any(|form| form.starts_with(rest)) {
+            return Some((0, rest.len()));
+        }
+        let prefix = PREFIXES.into_iter().find(|prefix| rest.starts_with(prefix))?;
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+/=".contains(byte);
+        let suffix = rest.as_bytes()[prefix.len()..].iter().take_while(|byte| is_part(byte)).count();
+        (suffix >= MIN_SUFFIX).then_some((prefix.len(), prefix.len() + suffix))
+    }
+}
+
+fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+    let text = name.as_str();
+    if PUBLIC_NAMES.contains(&text) {
+        return false;
+    }
+    value.is_sensitive()
+        || [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
+        || CREDENTIAL_NAMES.iter().any(|part| text.contains(part))
+}
+
+/// Adds the secret as it is, and as JSON, HTML and a URL write it.
+fn add_forms(forms: &mut Vec<String>, secret: &str, shortest: usize) {
+    let secret = secret.trim();
+    if secret.len() < shortest {
+        return;
+    }
+    let json = secret.replace('\\', r"\\").replace('"', "\\\"");
+    let json_with_slashes = json.replace('/', r"\/");
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let html_with_apostrophes = html.replace('\'', "&#39;");
+    let percent_encoded: String = secret
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let all = [secret.to_owned(), json, json_with_slashes, html, html_with_apostrophes, percent_encoded];
+    forms.extend(all.into_iter().map(|form| form.to_ascii_lowercase()));
+}
+
+/// A cause in words, where the error itself repeats a secret.
+#[derive(Debug)]
+struct RedactedCause(String);
+
+impl fmt::Display for RedactedCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for RedactedCause {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(headers: &[(&'static str, &str)]) -> Secrets {
+        let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        Secrets::of(&headers.collect())
+    }
+
+    fn shown(secrets: &Secrets, text: &str) -> String {
+        secrets.redacted(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn a_key_is_replaced_in_every_spelling() {
+        let secrets = secrets(&[("x-api-key", r#"Ab"c\d/e&f<g>h'i"#)]);
+        for text in [
+            r#"Ab"c\d/e&f<g>h'i"#,
+            r#"AB"C\D/E&F<G>H'I"#,
+            r#"Ab\"c\\d/e&f<g>h'i"#,
+            r#"Ab\"c\\d\/e&f<g>h'i"#,
+            "Ab&quot;c\\d/e&amp;f&lt;g&gt;h'i",
+            "Ab&quot;c\\d/e&amp;f&lt;g&gt;h&#39;i",
+            "Ab%22c%5Cd%2Fe%26f%3Cg%3Eh%27i",
+            "ab%22c%5cd%2fe%26f%3cg%3eh%27i",
+        ] {
+            assert_eq!(shown(&secrets, &format!("日<{text}>")), "日<***>", "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_other_headers_are_replaced_and_ordinary_values_are_not() {
+        let secrets = secrets(&[
+            ("authorization", "Bearer hunter22"),
+            ("x-gateway-token", "open-sesame"),
+            ("cookie", "sid=abcdef"),
+            ("idempotency-key", "order-42"),
+            ("x-request-id", "request-1"),
+            ("x-pin-token", "1234"),
+        ]);
+        let text = "Bearer hunter22, hunter22, open-sesame, sid=abcdef, order-42, request-1, 1234";
+        assert_eq!(shown(&secrets, text), "***, ***, ***, ***, order-42, request-1, 1234");
+    }
+
+    #[test]
+    fn what_parlor_makes_is_recognised_by_its_prefix() {
+        let secrets = Secrets::default();
+        for prefix in PREFIXES {
+            assert_eq!(shown(&secrets, &format!("a {prefix}0123456789abcdEF b")), format!("a {prefix}*** b"));
+            assert_eq!(secrets.redacted(&format!("{prefix} keys, {prefix}short")), None);
+        }
+    }
+
+    #[test]
+    fn a_key_that_the_end_of_the_text_cuts_is_replaced() {
+        let secrets = secrets(&[("x-api-key", "0123456789abcdef")]);
+        assert_eq!(shown(&secrets, "key 0123456789"), "key ***");
+        assert_eq!(shown(&secrets, "key 01234567"), "key ***");
+        assert_eq!(secrets.redacted("key 0123456"), None);
+    }
+
+    #[test]
+    fn a_cause_is_kept_unless_it_repeats_a_secret() {
+        let secrets = secrets(&[("x-api-key", "0123456789abcdef")]);
+        let parse =
+            |json: &str| -> Box<dyn StdError + Send + Sync> { Box::new(serde_json::from_str::<u8>(json).unwrap_err()) };
+        assert!(secrets.redact_cause(parse("true")).is::<serde_json::Error>());
+        let cause = secrets.redact_cause(parse(r#""0123456789abcdef""#));
+        assert!(!format!("{cause} {cause:?}").contains("0123456789abcdef"), "{cause}");
+        assert!(cause.to_string().contains("***"), "{cause}");
+    }
+}

@@ -187,3 +187,8 @@ pub use tickets::Ticket;
 /// The crates whose types this one speaks: points in time, [`StatusCode`](http::StatusCode) and
 /// [`HeaderMap`](http::HeaderMap), and the ids of chats and messages.
 pub use {chrono, http, uuid};
+
+/// Compiles what the crate's README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,6 +40,7 @@ fn everything_that_a_page_shows_in_a_block_is_tried() {
             let language = block.language.split(',').next().unwrap();
             let (tried_by, by_these_words) = match (page.name.as_str(), language) {
                 ("README.md", "rust") => ("examples/lib.rs", r#"include_str!("../README.md")"#),
+                ("sdk/README.md", "rust") => ("sdk/src/lib.rs", r#"include_str!("../README.md")"#),
                 ("README.md", "sh" | "toml") => ("scripts/stages/docs.sh", "blocks README.md "),
                 ("docs/PROTOCOL.md", "text") => {
                     ("server/tests/protocol.rs", "the_session_is_as_the_document_describes_it")

@@ -3,14 +3,18 @@
 
 import { Markdown } from './markdown.mjs';
 
+// How long a text that has grown waits at most to be shown. A window that is covered by another gets no pictures.
+const LONGEST_DELAY_MS = 50;
+
 // One text, which may grow. What is already there as it should be stays the same node, so that nothing flickers, a
 // selection stays, and a block of code stays scrolled to where it was.
 export class MarkdownView {
   #element;
   #markdown = new Markdown();
   #nodes = [];
-  #text = null;
-  #due = null;
+  #text = '';
+  #frame = null;
+  #timer = null;
 
   constructor(element) {
     this.#element = element;
@@ -18,26 +22,22 @@ export class MarkdownView {
 
   // Shows a text that is complete.
   show(text) {
-    this.#cancel();
     this.#text = text;
     this.#render(false);
   }
 
-  // Shows a text to which more will be added, once the next picture is due.
+  // Shows a text to which more will be added, with the next picture of the page.
   grow(text) {
     this.#text = text;
-    this.#due ??= requestAnimationFrame(() => {
-      this.#due = null;
-      this.#render(true);
-    });
-  }
-
-  #cancel() {
-    if (this.#due !== null) cancelAnimationFrame(this.#due);
-    this.#due = null;
+    if (this.#timer !== null) return;
+    this.#frame = requestAnimationFrame(() => this.#render(true));
+    this.#timer = setTimeout(() => this.#render(true), LONGEST_DELAY_MS);
   }
 
   #render(open) {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#timer = null;
     const nodes = this.#markdown.parse(this.#text, { open });
     patch(this.#element, this.#nodes, nodes);
     this.#nodes = nodes;

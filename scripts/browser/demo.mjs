@@ -11,9 +11,9 @@ import { parseArgs } from 'node:util';
 import { withBrowser } from './browser.mjs';
 import { keepsWhatFailed, saysWhenTheNetworkGoes, showsMarkdownAsItComes, tellsEndsApart } from './demo_answers.mjs';
 import { areTwoPeopleInTwoWindows, findsTheWayBack, followsTheStatus, isForEverybody } from './demo_people.mjs';
-import { takeScreenshot } from './demo_pictures.mjs';
 import { keepsTheProtocol } from './demo_protocol.mjs';
-import { Server, answered, say, streams, texts, watch } from './demo_support.mjs';
+import { Server, answered, connected, say, streams, texts, watch } from './demo_support.mjs';
+import { usesAModel } from './demo_with_model.mjs';
 
 const { values: options } = parseArgs({
   options: { chromium: { type: 'string' }, parlor: { type: 'string' }, screenshot: { type: 'string' } },
@@ -59,10 +59,10 @@ try {
     for (const { complaints } of watched) complaints.splice(0, Infinity, ...complaints.filter(each => !excused.test(each)));
     noComplaints();
     for (const page of browser.pages()) await knowsNoKey(page);
-    for (const { traffic } of watched) isWithoutKey(traffic);
+    isWithoutKey(watched.flatMap(({ traffic }) => traffic));
     // The policy does not let axe in, so this comes when what the browser says is no longer read.
     await isForEverybody(await watchedPage(browser, url), url, older);
-    if (options.screenshot) await takeScreenshot(browser, page, other, url, options.screenshot);
+    await usesAModel(browser, options.parlor, options.screenshot);
   });
 } finally {
   await server.remove();
@@ -88,7 +88,7 @@ async function talks(page, url) {
   await page.goto(`${url}/demo`);
   assert.equal(page.url(), `${url}/demo/`);
   await page.getByRole('button', { name: 'Start a chat' }).click();
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   await page.getByText('Nothing has been said yet.').waitFor();
   await say(page, LONG);
   const question = page.locator('.message.own');
@@ -173,7 +173,7 @@ async function outlivesTheServer(page, other, chat) {
     assert.deepEqual((await texts(one)).slice(before), ['said to nobody', 'said to nobody']);
   }
   const { messages } = await server.api('GET', `chats/${chat}/messages?limit=100`);
-  const contents = messages.map(({ content }) => content);
+  const contents = messages.map(({ content }) => content.trimEnd());
   assert.deepEqual(contents, await texts(page), 'the page shows what is stored');
   console.log('killed the server and started it again: what was said meanwhile arrived once');
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { answered, created, established, eventually, played, say } from './demo_support.mjs';
+import { answered, connected, created, established, eventually, played, say } from './demo_support.mjs';
 
 const ANSWER = [
   '## Steps\n\nRead the **[guide](https://docs.example/)** and ~~guess~~ `run` it; see https://a.example/b.\n\n',
@@ -16,7 +16,7 @@ async function asks(page, chat, url, question) {
   await page.goto(`${url}/demo/#${chat}`);
   const first = await connection(1);
   first.tell(...established(true, 0));
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   await say(page, question);
   const { client_message_id } = await eventually(() => first.frames.find(frame => frame.content === question), 'question');
   first.tell('message_received', { message_id: 'm1', user_id: 'ann', seq: 1, client_message_id, created_at: '2024-01-15T10:30:00Z' });
@@ -158,10 +158,10 @@ export async function keepsWhatFailed(page, chat, url) {
 
 export async function saysWhenTheNetworkGoes(page, chat, url) {
   await page.goto(`${url}/demo/#${chat}`);
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   await page.context().setOffline(true);
   await page.locator('#state').getByText('Offline').waitFor({ timeout: 5_000 });
   await page.context().setOffline(false);
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   console.log('said at once that the network was gone');
 }

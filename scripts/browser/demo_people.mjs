@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
-import { answered, created, established, eventually, played, say, texts } from './demo_support.mjs';
+import { answered, connected, created, established, eventually, played, say, texts } from './demo_support.mjs';
 
 const require = createRequire(new URL('../../.tools/npm/package.json', import.meta.url));
 const { source: AXE } = require('axe-core');
@@ -98,7 +98,7 @@ export async function findsTheWayBack(page, url, server) {
   await page.getByText('Disconnected').waitFor();
   assert(await page.getByLabel('Your message').isDisabled());
   await page.getByRole('button', { name: 'Start a new chat' }).click();
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   assert(await page.getByLabel('Your message').isEnabled());
   assert(await page.locator('#verdict').isHidden());
   console.log('found earlier chats; closed, deleted and unknown ones said so');
@@ -184,7 +184,7 @@ export async function isForEverybody(page, url, chat) {
 async function starts(page, url) {
   await page.goto(`${url}/demo/`);
   await page.getByRole('button', { name: 'Start a chat' }).click();
-  await page.getByText('Connected').waitFor();
+  await connected(page);
   return new URL(page.url()).hash.slice(1);
 }
 

@@ -16,6 +16,10 @@ export async function say(page, text) {
   await page.getByLabel('Your message').press('Enter');
 }
 
+export function connected(page) {
+  return page.locator('#state[data-state=open]').getByText('Connected', { exact: true }).waitFor();
+}
+
 // Waits until part of an answer is there.
 export async function streams(page) {
   await page.waitForFunction(() => document.querySelector('.message.streaming .content')?.textContent.length > 20);
@@ -66,11 +70,13 @@ export class Server {
   key = randomBytes(20).toString('hex');
   url = '';
   #parlor;
+  #assistant;
   #folder;
   #process = null;
 
-  constructor(parlor) {
+  constructor(parlor, assistant = ['--assistant', 'echo']) {
     this.#parlor = parlor;
+    this.#assistant = assistant;
     // However the tests end, the server does not outlive them.
     process.on('exit', () => this.kill());
   }
@@ -80,7 +86,7 @@ export class Server {
     this.#folder ??= await mkdtemp(join(tmpdir(), 'parlor-demo-'));
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
     const database = `sqlite://${join(this.#folder, 'parlor.db')}`;
-    const options = ['--demo', '--assistant', 'echo', '--listen', listen, '--database-url', database];
+    const options = ['--demo', ...this.#assistant, '--listen', listen, '--database-url', database];
     this.#process = spawn(this.#parlor, options, {
       env: { PARLOR_BOOTSTRAP_API_KEY: this.key, PARLOR_LOG: 'error' },
       stdio: ['ignore', 'pipe', 'inherit'],

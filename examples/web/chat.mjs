@@ -9,7 +9,7 @@
 //   chat.mjs         joins these with the buttons and the fragment of the address, which names the chat
 //
 // There is no API key in here: connections are opened with tickets, which the page's own backend makes. The demo's
-// backend gives one to anybody; in an application it would know from its session who asks.
+// backend gives one to every visitor; in an application it would know from its session who asks.
 
 import { chatStates, forgetChat, rememberChat, showChats } from './chats.mjs';
 import { Composer } from './composer.mjs';

@@ -31,7 +31,7 @@ export class Composer {
     };
   }
 
-  // Another chat or another user: nobody is known to write in it.
+  // Forgets who is writing, for another chat or another user.
   reset(userId) {
     this.#userId = userId;
     for (const timer of this.#typists.values()) clearTimeout(timer);

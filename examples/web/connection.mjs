@@ -8,7 +8,7 @@ const PONG_TIMEOUT_MS = 8_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
 const LONGEST_RETRY_AFTER_MS = 5 * 60_000;
-// A connection that lived so long was a success: the next pause is the first again.
+// After a connection of at least this length, the next pause is the first again.
 const STABLE_MS = 60_000;
 
 // Closed for good: connecting again would end the same way.
@@ -22,7 +22,7 @@ export class Refusal extends Error {
   }
 }
 
-// What may pass: not to be asked again before so long a time is over.
+// What may pass. It is not to be asked again before `notBeforeMs` are over.
 class Failure extends Error {
   constructor(message, notBeforeMs) {
     super(message);

@@ -83,7 +83,7 @@ class Reader {
     return nodes;
   }
 
-  // The same node as before for the same lines, which tells whoever shows it that there is nothing to do.
+  // The same node as before for the same lines, which tells `dom.mjs` that there is nothing to do.
   #remembered(part, open) {
     const key = `${open ? 'open' : 'done'} ${this.#levels} ${part.join('\n')}`;
     const kept = this.#known.get(key) ?? { node: this.#block(part, 0, open), levels: [...this.#levels] };
@@ -305,8 +305,8 @@ function table([header, delimiters, ...rows], open) {
   const names = cells(header);
   const row = (line, tag, isOpen) => node('tr', {}, cells(line).slice(0, names.length).map((cell, column, all) => {
     const attributes = { dir: 'auto' };
-    if (tag === 'th') attributes.scope = 'col';
     if (alignments[column]) attributes.class = `align-${alignments[column]}`;
+    if (tag === 'th') attributes.scope = 'col';
     return node(tag, attributes, inline(cell, { open: isOpen && column === all.length - 1 }));
   }));
   const body = rows.map((line, at) => row(line, 'td', open && at === rows.length - 1));

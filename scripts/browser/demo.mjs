@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 
 import { withBrowser } from './browser.mjs';
 import { keepsWhatFailed, saysWhenTheNetworkGoes, showsMarkdownAsItComes, tellsEndsApart } from './demo_answers.mjs';
-import { areTwoPeopleInTwoWindows, findsTheWayBack, followsTheStatus, isForEverybody } from './demo_people.mjs';
+import { areTwoPeopleInTwoWindows, findsTheWayBack, followsTheStatus, isAccessible } from './demo_people.mjs';
 import { keepsTheProtocol } from './demo_protocol.mjs';
 import { Server, answered, connected, say, streams, texts, watch } from './demo_support.mjs';
 import { usesAModel } from './demo_with_model.mjs';
@@ -61,7 +61,7 @@ try {
     for (const page of browser.pages()) await knowsNoKey(page);
     isWithoutKey(watched.flatMap(({ traffic }) => traffic));
     // The policy does not let axe in, so this comes when what the browser says is no longer read.
-    await isForEverybody(await watchedPage(browser, url), url, older);
+    await isAccessible(await watchedPage(browser, url), url, older);
     await usesAModel(browser, options.parlor, options.screenshot);
   });
 } finally {

@@ -129,7 +129,7 @@ export async function keepsWhatFailed(page, chat, url) {
   second.tell('message_received', { message_id: 'm2', user_id: 'guest-ann', seq: 2, client_message_id: asked.client_message_id,
     created_at: '2024-01-15T10:31:00Z' });
 
-  // A restart in the middle of the answer: first nobody knows, then the server goes on with it, or does not.
+  // A restart in the middle of the answer: what becomes of it is open until the server goes on with it, or does not.
   second.tell(...started('f2'));
   second.tell(...token('f2', 0, 'Half of'));
   await page.locator('.streaming .content').getByText('Half of').waitFor();

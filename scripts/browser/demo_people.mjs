@@ -1,4 +1,4 @@
-// Who is at the page, the way back to earlier chats, chats that take no messages, and whether everybody can use it.
+// Who is at the page, the way back to earlier chats, chats that take no messages, and accessibility.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -29,7 +29,7 @@ export async function areTwoPeopleInTwoWindows(browser, url) {
   assert.equal(await page.locator('.author').nth(2).textContent(), other);
   await Promise.all([page, second].map(one => one.reload()));
   await Promise.all([page, second].map(one => answered(one, 4)));
-  assert.deepEqual([await guest(page), await guest(second)], [name, other], 'a reload changes nobody');
+  assert.deepEqual([await guest(page), await guest(second)], [name, other], 'a reload keeps the guest');
 
   // By the keyboard alone: another name, and back to a known one.
   await second.getByRole('button', { name: 'Change your name' }).focus();
@@ -133,7 +133,7 @@ const EVERYTHING = '# One\n\n### Three\n\n- [ ] task\n- [x] done\n\n1. a\n   - b
   + `\`\`\`text\n${'a long line of code '.repeat(20)}\n\`\`\`\n\n${'unbroken'.repeat(40)}\n\nمرحبا بالعالم`;
 
 // Light and dark, wide and as narrow as a phone: axe finds nothing, and the page itself never scrolls sideways.
-export async function isForEverybody(page, url, chat) {
+export async function isAccessible(page, url, chat) {
   await page.goto(`${url}/demo/`);
   await page.locator('#recent-chats a').first().waitFor();
   const check = async what => {

@@ -94,7 +94,7 @@ export class Server {
     for await (const line of createInterface({ input: this.#process.stdout })) {
       const listens = /^Parlor listens on (.*)$/.exec(line);
       if (listens) {
-        // What else it says is read and dropped, lest it wait for room.
+        // Further output is read and dropped, so that a full pipe never blocks the server.
         this.#process.stdout.resume();
         this.url = listens[1];
         return;

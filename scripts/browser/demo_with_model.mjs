@@ -10,9 +10,7 @@ const FIRST = `Yes. A message is written to the database **and synced** before i
 | step | what a page sees |
 |---|---|
 | sent | *sending…* |
-| committed | \`message_received\`, shown as ✓ sent |
-
-Many requests share one sync, so that this is not slow.`;
+| committed | \`message_received\`, shown as ✓ sent |`;
 const SECOND = `Ask for a ticket where the key is, and connect with it:
 
 \`\`\`js
@@ -76,7 +74,7 @@ async function takePicture(browser, page, other, model, url, path) {
   await answered(other, 2);
   model.pauseMs = 60;
   await say(other, 'And how does a page connect?');
-  const isFarOn = () => document.querySelector('.streaming ol ul li')?.textContent.length > 12;
+  const isFarOn = () => document.querySelector('.streaming ol ul li')?.nextElementSibling?.textContent.length > 14;
   await page.waitForFunction(isFarOn, undefined, { polling: 20 });
   const pictures = await Promise.all([page, other].map(one => one.screenshot({ animations: 'disabled' })));
   await answered(page, 4);

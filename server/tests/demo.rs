@@ -144,11 +144,14 @@ async fn states_of_chats_are_told_to_those_who_know_their_ids() {
     assert_eq!(client.get(&format!("{states}?user_id=guest"), 400).await.problem(), "invalid_request");
     let many = vec![format!("chat_id={open}"); 51].join("&");
     assert_eq!(client.get(&format!("{states}?{many}"), 400).await.problem(), "invalid_request");
-    for (name, value) in [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Site", "none")] {
+    for (name, value) in
+        [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Site", "none")]
+    {
         let answer = client.clone().header(name, value).get(states, 401).await;
         assert_eq!(answer.problem(), "unauthorized", "{name}: {value}");
     }
-    let key = server.tenants.list_keys(Some("default")).await.unwrap().into_iter().find(|key| key.name == "demo").unwrap();
+    let key =
+        server.tenants.list_keys(Some("default")).await.unwrap().into_iter().find(|key| key.name == "demo").unwrap();
     server.tenants.revoke_key(key.id).await.unwrap();
     assert_eq!(client.get(states, 401).await.problem(), "unauthorized");
     server.stop().await;

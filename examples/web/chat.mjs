@@ -2,88 +2,149 @@
 //
 //   connection.mjs   the protocol: tickets, reconnecting, what has yet to be acknowledged
 //   transcript.mjs   what is shown: messages in the order of `seq`, answers as they stream
-//   chat.mjs         joins the two with the buttons and the fragment of the address, which names the chat
+//   markdown.mjs     answers as a tree of blocks, with inline.mjs for what is in them; dom.mjs shows the tree
+//   chats.mjs        the way back to earlier chats
+//   guests.mjs       who is at the page
+//   composer.mjs     what is typed and who types
+//   chat.mjs         joins these with the buttons and the fragment of the address, which names the chat
 //
 // There is no API key in here: connections are opened with tickets, which the page's own backend makes. The demo's
-// backend gives one to anybody; in an application it would know from its session who asks.
+// backend gives one to every visitor; in an application it would know from its session who asks.
 
-import { Connection, Refusal, post, randomHex } from './connection.mjs';
+import { chatStates, forgetChat, rememberChat, showChats } from './chats.mjs';
+import { Composer } from './composer.mjs';
+import { Connection, Refusal, post } from './connection.mjs';
+import { button, copy } from './dom.mjs';
+import { MAX_NAME, become, currentGuest, knownGuests } from './guests.mjs';
 import { Transcript } from './transcript.mjs';
 
-const TYPING_EVERY_MS = 3_000;
-const TYPING_SHOWN_MS = 5_000;
 const NOTICE_MS = 8_000;
+const COPIED_MS = 2_000;
+// How long after everything stored has come the server may take to go on with an answer that streams.
+const SETTLE_MS = 1_000;
 const NEAR_THE_END_PX = 64;
-const STATES = { connecting: 'Connecting…', open: 'Connected', waiting: 'Reconnecting…', ended: 'Disconnected' };
+// Set once this server has answered, in any chat.
+const ASSISTED = 'parlor-assisted';
+const STATES = {
+  connecting: 'Connecting…',
+  open: 'Connected',
+  waiting: 'Reconnecting…',
+  offline: 'Offline',
+  ended: 'Disconnected',
+};
+const VERDICTS = {
+  closed: ['This chat is closed.', 'It can be read, but takes no more messages.'],
+  deleted: ['This chat was deleted.', 'Its messages are gone for good.'],
+  unknown: ['There is no such chat.', 'It was deleted, or its address is incomplete.'],
+};
 
 const page = Object.fromEntries(Array.from(document.querySelectorAll('[id]'), found => [found.id, found]));
-const userId = visitor();
-const typists = new Map();
+const composer = new Composer(page, { say, typing: () => connection?.signal('typing') });
+let userId = await currentGuest();
+let chatId = '';
 let connection = null;
 let transcript = null;
+let verdict = null;
 let followsEnd = true;
 let scrolledTo = 0;
-let typedAt = -Infinity;
 let noticeTimer;
-
-// The same person in every window of this browser.
-function visitor() {
-  const remembered = localStorage.getItem('parlor-user');
-  if (remembered) return remembered;
-  const made = `guest-${randomHex(3)}`;
-  localStorage.setItem('parlor-user', made);
-  return made;
-}
+let settleTimer;
 
 // Shows the chat that the address names, or offers to create one.
 function open() {
   connection?.close();
   connection = null;
-  const chatId = location.hash.slice(1);
-  for (const part of [page.chat, page.actions, page.state]) part.hidden = !chatId;
+  clearTimeout(settleTimer);
+  chatId = location.hash.slice(1);
+  for (const part of [page.chat, page.another, page.second, page.state]) part.hidden = !chatId;
   page.welcome.hidden = Boolean(chatId);
   page.notice.hidden = true;
-  typists.clear();
-  showTypists();
-  if (!chatId) return;
+  page.announcement.textContent = '';
+  composer.reset(userId);
+  if (!chatId) {
+    showRecent();
+    return;
+  }
 
   page.second.href = location.href;
   page.user.textContent = userId;
-  page.content.disabled = false;
   page.empty.hidden = true;
   page.cancel.hidden = true;
-  page.content.focus();
+  judge(null);
   followsEnd = true;
-  transcript = new Transcript(page.log, userId);
-  transcript.onstreaming = () => {
-    page.cancel.hidden = !transcript.isStreaming;
-  };
+  transcript = null;
+  transcript = new Transcript(page.log, userId, { streamingChanged, askAgain: ask });
   connection = new Connection(chatId, userId, { stateChanged, caughtUp, reset, received });
   for (const [id, content] of connection.outbox) transcript.pending(id, content);
   connection.connect();
+  page.content.focus();
 }
 
-function stateChanged(state, reason = '') {
-  page.state.dataset.state = state;
-  page.state.textContent = STATES[state];
-  // What was said while nobody was here is not read out as if it came now.
-  if (state !== 'open') page.scroll.ariaBusy = 'true';
+function stateChanged(state, end) {
+  const shown = !navigator.onLine && ['connecting', 'waiting'].includes(state) ? 'offline' : state;
+  page.state.dataset.state = shown;
+  // What has not changed is not announced again.
+  if (page.state.textContent !== STATES[shown]) page.state.textContent = STATES[shown];
+  clearTimeout(settleTimer);
+  // What was said before there was a connection is not read out as if it came now.
+  if (state !== 'open') {
+    page.scroll.ariaBusy = 'true';
+    transcript?.stall();
+  }
   if (state === 'open') {
-    transcript.forgetStreams();
     for (const [id] of connection.outbox) transcript.sendingAgain(id);
+    learnStatus();
   }
-  if (state === 'ended') {
-    transcript.forgetStreams();
-    page.content.disabled = true;
-    page.empty.hidden = true;
-    notify(reason, Infinity);
+  if (state === 'ended') ended(end);
+}
+
+function ended({ code, reason }) {
+  transcript.discardStalled();
+  page.empty.hidden = true;
+  if (code === 'chat_not_found') {
+    forgetChat(userId, chatId);
+    judge('unknown');
+  } else if (code === 4004) {
+    forgetChat(userId, chatId);
+    judge('deleted');
+  } else {
+    judge('ended', ['The connection has ended.', reason]);
   }
-  showSendable();
+}
+
+// Whether the chat takes messages is not part of what a connection is told at first.
+async function learnStatus() {
+  const asked = chatId;
+  const states = await chatStates([asked]).catch(() => null);
+  const status = states?.get(asked)?.status;
+  if (asked === chatId && status) statusChanged(status);
+}
+
+function statusChanged(status) {
+  if (status === 'closed') judge('closed');
+  else if (verdict === 'closed') judge(null);
+}
+
+// Says why nothing can be said here, or with null that something can.
+function judge(kind, words = VERDICTS[kind]) {
+  if (verdict === kind && kind !== 'ended') return;
+  verdict = kind;
+  page.verdict.hidden = !kind;
+  [page['verdict-title'].textContent, page['verdict-text'].textContent] = words ?? ['', ''];
+  composer.enable(!kind);
+  if (kind) transcript?.freeze();
 }
 
 function caughtUp() {
   page.scroll.ariaBusy = null;
   page.empty.hidden = !transcript.isEmpty;
+  rememberChat(userId, chatId, page.log.querySelector('.message .content')?.textContent);
+  settleTimer = setTimeout(settle, SETTLE_MS);
+}
+
+function settle() {
+  transcript.settle(localStorage.getItem(ASSISTED) !== null);
+  if (verdict) transcript.freeze();
 }
 
 function reset() {
@@ -95,9 +156,10 @@ function received(event) {
   switch (event.event_type) {
     case 'message_received':
       transcript.received(event);
+      rememberChat(userId, chatId, page.log.querySelector('.message .content').textContent);
       break;
     case 'message_created':
-      stoppedTyping(event.message.sender_id);
+      composer.stoppedTyping(event.message.sender_id);
       transcript.created(event.message);
       break;
     case 'message_stream_started':
@@ -109,8 +171,11 @@ function received(event) {
     case 'message_stream_ended':
       transcript.streamEnded(event);
       break;
+    case 'chat_updated':
+      statusChanged(event.chat.status);
+      break;
     case 'user_typing':
-      types(event.user_id);
+      composer.types(event.user_id);
       break;
     case 'error':
       showError(event);
@@ -122,110 +187,147 @@ function received(event) {
 }
 
 function showError(event) {
+  if (event.code === 'chat_closed') judge('closed');
   const sayAgain = () => connection.sayAgain(event.client_message_id);
   if (transcript.failed(event, sayAgain)) return;
-  if (event.code === 'assistant_failed') transcript.tell(event.message);
-  else notify(event.message);
-}
-
-function notify(text, forMs = NOTICE_MS) {
-  clearTimeout(noticeTimer);
-  page.notice.textContent = text;
-  page.notice.hidden = false;
-  if (forMs < Infinity) {
-    noticeTimer = setTimeout(() => {
-      page.notice.hidden = true;
-    }, forMs);
+  if (event.code === 'assistant_failed') {
+    localStorage.setItem(ASSISTED, '1');
+    transcript.hasAssistant = true;
+    const text = event.retryable ? 'The assistant could not answer.' : event.message;
+    transcript.showFailure(text, event);
+    if (verdict) transcript.freeze();
+  } else if (event.code !== 'chat_closed') {
+    notify(event.message);
   }
 }
 
-function types(user) {
-  clearTimeout(typists.get(user));
-  typists.set(user, setTimeout(stoppedTyping, TYPING_SHOWN_MS, user));
-  showTypists();
+function streamingChanged() {
+  page.cancel.hidden = !transcript?.isStreaming;
+  if (transcript?.isStreaming) localStorage.setItem(ASSISTED, '1');
+  const said = transcript?.isThinking ? 'The assistant is thinking.' : '';
+  if (page.announcement.textContent !== said) page.announcement.textContent = said;
 }
 
-function stoppedTyping(user) {
-  clearTimeout(typists.get(user));
-  if (typists.delete(user)) showTypists();
+function notify(text) {
+  clearTimeout(noticeTimer);
+  page.notice.textContent = text;
+  page.notice.hidden = false;
+  noticeTimer = setTimeout(() => {
+    page.notice.hidden = true;
+  }, NOTICE_MS);
 }
 
-function showTypists() {
-  const names = Array.from(typists.keys(), user => (user === userId ? `${user} (you)` : user));
-  const verb = names.length === 1 ? 'is' : 'are';
-  page.typing.textContent = names.length === 0 ? '' : `${names.join(', ')} ${verb} typing…`;
-}
-
-function showSendable() {
-  page.send.disabled = page.content.disabled || page.content.value.trim() === '';
-}
-
-function say() {
-  const content = page.content.value;
-  if (content.trim() === '' || page.content.disabled) return;
+// Tells whether the message is on its way.
+function say(content) {
+  if (!connection || verdict) return false;
   try {
     transcript.pending(connection.say(content), content);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     notify(error.message);
-    return;
+    return false;
   }
-  page.content.value = '';
   page.empty.hidden = true;
-  typedAt = -Infinity;
   followsEnd = true;
-  showSendable();
   followEnd();
+  return true;
+}
+
+// Under a new name: under its old one the server would take the question for a repetition.
+function ask(question) {
+  say(question);
+  page.content.focus();
 }
 
 function cancel() {
-  if (transcript?.isStreaming) connection.signal('cancel');
+  if (transcript?.isStreaming) connection?.signal('cancel');
 }
 
 async function createChat() {
-  for (const button of [page.start, page.another]) button.disabled = true;
+  const buttons = [page.start, page.another, page.fresh];
+  for (const each of buttons) each.disabled = true;
   try {
     const { chat_id } = await post('chats', { user_id: userId });
     location.hash = chat_id;
   } catch (error) {
     notify(error instanceof Refusal ? error.message : 'The server cannot be reached; try again.');
   } finally {
-    for (const button of [page.start, page.another]) button.disabled = false;
+    for (const each of buttons) each.disabled = false;
   }
 }
+
+// --- Earlier chats, and who is here ---------------------------------------------------------------------------------
+
+async function showRecent() {
+  page.recent.hidden = true;
+  const count = await showChats(userId, '', page['recent-chats'], page['recent-status']);
+  page.recent.hidden = count === 0;
+}
+
+function showDrawer() {
+  page['drawer-user'].textContent = userId;
+  page.drawer.showModal();
+  showChats(userId, chatId, page['drawer-chats'], page['drawer-status']);
+}
+
+function showIdentity() {
+  page.drawer.close();
+  page.name.value = userId;
+  const others = knownGuests().filter(name => name !== userId);
+  page.known.replaceChildren(...others.map(name => {
+    const item = document.createElement('li');
+    item.append(button('', name, () => switchTo(name)));
+    return item;
+  }));
+  page.identity.showModal();
+  page.name.select();
+}
+
+function switchTo(name) {
+  page.identity.close();
+  if (name === userId) return;
+  userId = become(name);
+  open();
+}
+
+page.earlier.onclick = showDrawer;
+page['drawer-close'].onclick = () => page.drawer.close();
+page['drawer-chats'].onclick = event => {
+  if (event.target.closest('a')) page.drawer.close();
+};
+for (const each of [page.change, page['drawer-change']]) each.onclick = showIdentity;
+page['identity-close'].onclick = () => page.identity.close();
+page['identity-form'].onsubmit = event => {
+  event.preventDefault();
+  const name = page.name.value.trim().slice(0, MAX_NAME);
+  if (name) switchTo(name);
+};
+
+// --- The rest of the page -------------------------------------------------------------------------------------------
 
 function followEnd() {
   if (followsEnd) page.scroll.scrollTop = page.scroll.scrollHeight;
   page.latest.hidden = followsEnd;
 }
 
-page.start.onclick = createChat;
-page.another.onclick = createChat;
+for (const each of [page.start, page.another, page.fresh]) each.onclick = createChat;
 page.cancel.onclick = cancel;
 page.latest.onclick = () => {
   followsEnd = true;
   followEnd();
 };
-page.composer.onsubmit = event => {
-  event.preventDefault();
-  say();
-  page.content.focus();
+page.log.onclick = async ({ target }) => {
+  if (!target.matches('button.copy')) return;
+  const code = target.closest('figure').querySelector('code');
+  const isDone = await copy(code.textContent, code);
+  target.focus();
+  target.textContent = isDone ? 'Copied' : 'Not copied';
+  page.announcement.textContent = isDone ? 'Copied.' : 'The browser does not let this page copy.';
+  setTimeout(() => {
+    target.textContent = 'Copy';
+  }, COPIED_MS);
 };
-page.content.oninput = () => {
-  showSendable();
-  if (page.content.value === '' || performance.now() - typedAt < TYPING_EVERY_MS) return;
-  typedAt = performance.now();
-  connection?.signal('typing');
-};
-page.content.onkeydown = event => {
-  // While a word is being composed from several keys, Enter and Escape belong to that.
-  if (event.isComposing) return;
-  if (event.key === 'Enter' && !event.shiftKey) {
-    event.preventDefault();
-    say();
-  }
-};
-// Only whoever scrolls up wants to stay there: an answer may have grown since the page scrolled down by itself.
+// Only scrolling up means to stay there: an answer may have grown since the page scrolled down by itself.
 page.scroll.onscroll = () => {
   const { scrollHeight, scrollTop, clientHeight } = page.scroll;
   if (scrollHeight - scrollTop - clientHeight < NEAR_THE_END_PX) followsEnd = true;
@@ -234,9 +336,10 @@ page.scroll.onscroll = () => {
   page.latest.hidden = followsEnd;
 };
 addEventListener('keydown', event => {
-  if (event.key === 'Escape' && !event.isComposing) cancel();
+  if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) cancel();
 });
 addEventListener('hashchange', open);
+addEventListener('offline', () => connection?.distrust());
 addEventListener('online', () => connection?.hurry());
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) connection?.hurry();

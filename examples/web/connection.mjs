@@ -1,21 +1,28 @@
 // The protocol: tickets, reconnecting, what has yet to be acknowledged.
 
-const MAX_FRAME_BYTES = 64 * 1024;
+const MAX_CONTENT_CHARS = 32_768;
 const REQUEST_TIMEOUT_MS = 15_000;
-const HEARTBEAT_MS = 25_000;
+// How often the server is asked for a sign of life, and how long it has to give one.
+const HEARTBEAT_MS = 15_000;
+const PONG_TIMEOUT_MS = 8_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
 const LONGEST_RETRY_AFTER_MS = 5 * 60_000;
-// A connection that lived so long was a success: the next pause is the first again.
+// After a connection of at least this length, the next pause is the first again.
 const STABLE_MS = 60_000;
 
 // Closed for good: connecting again would end the same way.
 const isTerminal = code => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4000 && code <= 4007);
 
 // What asking again will not change.
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
 
-// What may pass: not to be asked again before so long a time is over.
+// What may pass. It is not to be asked again before `notBeforeMs` are over.
 class Failure extends Error {
   constructor(message, notBeforeMs) {
     super(message);
@@ -23,17 +30,17 @@ class Failure extends Error {
   }
 }
 
-export async function post(path, body) {
-  const response = await fetch(path, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(body),
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-  });
+export const get = path => request(path, {});
+
+export const post = (path, body) =>
+  request(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+
+async function request(path, options) {
+  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
   if (response.ok) return response.json();
-  const { detail = `The server answered ${response.status}.` } = await response.json().catch(() => ({}));
+  const { code, detail = `The server answered ${response.status}.` } = await response.json().catch(() => ({}));
   const passes = [408, 425, 429].includes(response.status) || response.status >= 500;
-  throw passes ? new Failure(detail, retryAfterMs(response)) : new Refusal(detail);
+  throw passes ? new Failure(detail, retryAfterMs(response)) : new Refusal(detail, code);
 }
 
 // `Retry-After` is a number of seconds or, from a proxy perhaps, a date.
@@ -48,8 +55,8 @@ class Outbox {
   #key;
   #messages;
 
-  constructor(chatId) {
-    this.#key = `parlor-outbox-${chatId}`;
+  constructor(chatId, userId) {
+    this.#key = `parlor-outbox-${chatId}-${userId}`;
     this.#messages = new Map(JSON.parse(sessionStorage.getItem(this.#key) ?? '[]'));
   }
 
@@ -78,7 +85,8 @@ class Outbox {
 
 // One chat, live. Tells `listener`:
 //
-//   stateChanged(state, reason)   `connecting`, `open`, `waiting` for the next attempt, or `ended` for good
+//   stateChanged(state, end)      `connecting`, `open`, `waiting` for the next attempt, or `ended` for good, with the
+//                                 `code` and the `reason` of the end
 //   caughtUp()                    everything that was stored has been told
 //   reset()                       forget everything: the server knows less, as after restoring a backup
 //   received(event)               an event of the protocol
@@ -93,8 +101,8 @@ export class Connection {
   #lastSeq = null;
   #attempts = 0;
   #establishedAt = null;
-  #heard = false;
   #heartbeat;
+  #deadline;
   #retry;
   #notBefore = 0;
 
@@ -102,7 +110,7 @@ export class Connection {
     this.#chatId = chatId;
     this.#userId = userId;
     this.#listener = listener;
-    this.outbox = new Outbox(chatId);
+    this.outbox = new Outbox(chatId, userId);
   }
 
   get #isOpen() {
@@ -111,10 +119,8 @@ export class Connection {
 
   // Sends a message, now or once there is a connection; returns the name under which it will be acknowledged.
   say(content) {
+    if ([...content].length > MAX_CONTENT_CHARS) throw new Refusal('This message is too long.');
     const id = randomId();
-    if (new TextEncoder().encode(messageFrame(id, content)).length > MAX_FRAME_BYTES) {
-      throw new Refusal('This message is too long.');
-    }
     this.outbox.add(id, content);
     this.sayAgain(id);
     return id;
@@ -140,9 +146,15 @@ export class Connection {
       if (!this.#ended) this.#open(ticket);
     } catch (error) {
       if (this.#ended) return;
-      if (error instanceof Refusal) this.#end(error.message);
+      if (error instanceof Refusal) this.#end(error.code, error.message);
       else this.#wait(error.notBeforeMs);
     }
+  }
+
+  // Does not rely on an open connection any longer, because the network has gone: a new one shows whether the server can
+  // still be reached, as one on this machine can.
+  distrust() {
+    if (this.#socket) this.#reconnect();
   }
 
   // Does not wait any longer, because something has changed for the better; unless the server has asked to.
@@ -164,8 +176,7 @@ export class Connection {
     url.search = new URLSearchParams({ chat_id: this.#chatId, ticket, after_seq: this.#seq });
     const socket = new WebSocket(url);
     this.#socket = socket;
-    this.#heard = false;
-    // The server's pings do not reach a page, so it asks itself whether anybody is still there.
+    // The server's pings do not reach a page, so it asks for an answer itself.
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
     // What an abandoned socket has to say is of no interest.
     socket.onmessage = ({ data }) => this.#socket === socket && this.#received(JSON.parse(data));
@@ -173,16 +184,13 @@ export class Connection {
   }
 
   #beat() {
-    if (this.#heard) {
-      this.#heard = false;
-      this.signal('ping');
-    } else {
-      this.#reconnect();
-    }
+    this.signal('ping');
+    this.#deadline ??= setTimeout(() => this.#reconnect(), PONG_TIMEOUT_MS);
   }
 
   #received(event) {
-    this.#heard = true;
+    clearTimeout(this.#deadline);
+    this.#deadline = undefined;
     if (this.#isBeyondGap(event)) {
       this.#reconnect();
       return;
@@ -253,7 +261,7 @@ export class Connection {
 
   #closed(code, reason) {
     this.#detach();
-    if (isTerminal(code)) this.#end(reason || `The connection was closed with code ${code}.`);
+    if (isTerminal(code)) this.#end(code, reason || `The connection was closed with code ${code}.`);
     else this.#wait();
   }
 
@@ -265,6 +273,8 @@ export class Connection {
   #detach() {
     const socket = this.#socket;
     clearInterval(this.#heartbeat);
+    clearTimeout(this.#deadline);
+    this.#deadline = undefined;
     if (this.#isOpen && performance.now() - this.#establishedAt > STABLE_MS) this.#attempts = 0;
     this.#socket = null;
     this.#establishedAt = null;
@@ -281,9 +291,9 @@ export class Connection {
     this.#listener.stateChanged('waiting');
   }
 
-  #end(reason) {
+  #end(code, reason) {
     this.close();
-    this.#listener.stateChanged('ended', reason);
+    this.#listener.stateChanged('ended', { code, reason });
   }
 }
 

@@ -13,12 +13,15 @@ start_server
 pictures=${PARLOR_SCREENSHOTS:-$temp}
 
 in_browser() {
-    TMPDIR=$temp timeout --foreground --kill-after=10s 120 node "scripts/browser/$1.mjs" --chromium "$chromium" \
+    TMPDIR=$temp timeout --foreground --kill-after=10s 300 node "scripts/browser/$1.mjs" --chromium "$chromium" \
         --screenshot "$pictures/$1.png" "${@:2}"
 }
 
 step "Swagger UI in $("$chromium" --version 2>/dev/null)"
 PARLOR_URL=$server_url PARLOR_API_KEY=$server_key in_browser swagger-ui
+
+step "the demo's Markdown"
+timeout --foreground --kill-after=10s 300 node --test --test-reporter=dot scripts/browser/markdown.test.mjs
 
 step "the demo"
 in_browser demo --parlor "$parlor"

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use poem::{
     Endpoint, EndpointExt as _, IntoEndpoint as _, Request, Response, Route,
     endpoint::make_sync,
@@ -17,16 +18,21 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    api::{tickets::Ticket, values::ChatId},
-    chat::{Chats, Metadata, NewChat, Tickets, UserId},
+    api::{
+        tickets::Ticket,
+        values::{ChatId, Nullable, Timestamp},
+    },
+    chat::{Chat, Chats, Metadata, NewChat, Status, Tickets, Title, UserId},
+    error::Error,
     http::{
         answer::{Created, Issued},
-        body::{FromMembers, JsonBody, Members},
+        body::{FromMembers, Json, JsonBody, Members},
         context::Context,
         docs::{named, shared},
         origin,
         path::Path,
         problem::{Code, Problem},
+        query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
     },
     tenant::{Authenticator, Principal},
 };
@@ -37,15 +43,29 @@ pub(crate) const KEY_NAME: &str = "demo";
 pub(crate) const PAGE: &str = "/demo/";
 /// Where the backend is.
 const CHATS: &str = "/demo/chats";
+/// The path that answers what has become of chats.
+const STATES: &str = "/demo/chats/states";
+/// The largest number of chats in one request for their states.
+const MAX_STATES: usize = 50;
 /// The paths that take GET, as they are spelt here.
 pub(crate) const GET: &[&str] = &[
     "/demo",
     PAGE,
     "/demo/style.css",
+    "/demo/markdown.css",
+    "/demo/messages.css",
+    "/demo/panels.css",
     "/demo/chat.mjs",
+    "/demo/chats.mjs",
+    "/demo/composer.mjs",
     "/demo/connection.mjs",
+    "/demo/dom.mjs",
+    "/demo/guests.mjs",
+    "/demo/inline.mjs",
+    "/demo/markdown.mjs",
     "/demo/transcript.mjs",
     "/demo/icon.svg",
+    STATES,
 ];
 /// The paths that take POST.
 pub(crate) const POST: &[&str] = &[CHATS, "/demo/chats/{chat_id}/tickets"];
@@ -62,9 +82,18 @@ pub(crate) fn route(routes: Route, backend: Backend) -> Route {
     routes
         .at("/demo", get(make_sync(|_| named("demo_page", Redirect::see_other(PAGE)))))
         .at(PAGE, get(file("text/html; charset=utf-8", include_str!("../../examples/web/index.html"))))
-        .at("/demo/style.css", get(file("text/css; charset=utf-8", include_str!("../../examples/web/style.css"))))
+        .at("/demo/style.css", get(style(include_str!("../../examples/web/style.css"))))
+        .at("/demo/markdown.css", get(style(include_str!("../../examples/web/markdown.css"))))
+        .at("/demo/messages.css", get(style(include_str!("../../examples/web/messages.css"))))
+        .at("/demo/panels.css", get(style(include_str!("../../examples/web/panels.css"))))
         .at("/demo/chat.mjs", get(script(include_str!("../../examples/web/chat.mjs"))))
+        .at("/demo/chats.mjs", get(script(include_str!("../../examples/web/chats.mjs"))))
+        .at("/demo/composer.mjs", get(script(include_str!("../../examples/web/composer.mjs"))))
         .at("/demo/connection.mjs", get(script(include_str!("../../examples/web/connection.mjs"))))
+        .at("/demo/dom.mjs", get(script(include_str!("../../examples/web/dom.mjs"))))
+        .at("/demo/guests.mjs", get(script(include_str!("../../examples/web/guests.mjs"))))
+        .at("/demo/inline.mjs", get(script(include_str!("../../examples/web/inline.mjs"))))
+        .at("/demo/markdown.mjs", get(script(include_str!("../../examples/web/markdown.mjs"))))
         .at("/demo/transcript.mjs", get(script(include_str!("../../examples/web/transcript.mjs"))))
         .at("/demo/icon.svg", get(file("image/svg+xml", include_str!("../../examples/web/icon.svg"))))
         .nest_no_strip(CHATS, backend.before(of_this_page))
@@ -72,6 +101,10 @@ pub(crate) fn route(routes: Route, backend: Backend) -> Route {
 
 fn script(text: &'static str) -> impl Endpoint {
     file("text/javascript; charset=utf-8", text)
+}
+
+fn style(text: &'static str) -> impl Endpoint {
+    file("text/css; charset=utf-8", text)
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl Endpoint {
@@ -127,6 +160,17 @@ impl Backend {
         Ok(Created::new(NewChatId { chat_id: created.resource.id }, created.replayed))
     }
 
+    /// Answers what the page's list of earlier chats shows. The id of a chat is what lets the page into it, so the ids
+    /// are the question: the chats of a guest could be listed by anyone who has seen the guest's name in a chat.
+    #[oai(path = "/states", method = "get", operation_id = "demo_chat_states")]
+    async fn chat_states(&self, request: &Request, query: Query<ChatIds>) -> poem::Result<Json<ChatStates>> {
+        self.authenticate(request).await?;
+        let chats = join_all(query.0.0.iter().map(|id| self.chats.get_chat(self.principal.tenant, id.0))).await;
+        let existing = chats.into_iter().filter(|chat| !matches!(chat, Err(Error::ChatNotFound)));
+        let chats: Result<Vec<ChatState>, Error> = existing.map(|chat| chat.map(ChatState::from)).collect();
+        Ok(Json(ChatStates { chats: chats.map_err(Problem::from)? }))
+    }
+
     #[oai(path = "/:chat_id/tickets", method = "post", operation_id = "demo_create_ticket")]
     async fn create_ticket(
         &self,
@@ -169,6 +213,47 @@ impl FromMembers for Visitor {
 #[derive(Debug, Serialize, Object)]
 struct NewChatId {
     chat_id: Uuid,
+}
+
+/// The chats that are asked about.
+struct ChatIds(Vec<ChatId>);
+
+impl FromQuery for ChatIds {
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter { name: "chat_id", description: "A chat; may be repeated.", schema: ChatId::schema }];
+
+    fn from_query(parameters: &mut Parameters) -> Option<Self> {
+        parameters.repeated("chat_id", MAX_STATES).map(Self)
+    }
+}
+
+/// The chats that exist, in the order in which they were asked for; unknown and deleted ones are left out.
+#[derive(Debug, Serialize, Object)]
+struct ChatStates {
+    chats: Vec<ChatState>,
+}
+
+#[derive(Debug, Serialize, Object)]
+struct ChatState {
+    id: Uuid,
+    title: Title,
+    status: Status,
+    message_count: i64,
+    created_at: Timestamp,
+    last_message_at: Nullable<Timestamp>,
+}
+
+impl From<Chat> for ChatState {
+    fn from(chat: Chat) -> Self {
+        Self {
+            id: chat.id,
+            title: chat.title,
+            status: chat.status,
+            message_count: chat.message_count,
+            created_at: Timestamp(chat.created_at),
+            last_message_at: Nullable(chat.last_message_at.map(Timestamp)),
+        }
+    }
 }
 
 #[cfg(test)]

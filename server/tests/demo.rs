@@ -6,11 +6,20 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Live, ServerProcess, TestDatabase, TestServer};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 15] = [
     ("/demo/", "text/html; charset=utf-8"),
     ("/demo/style.css", "text/css; charset=utf-8"),
+    ("/demo/markdown.css", "text/css; charset=utf-8"),
+    ("/demo/messages.css", "text/css; charset=utf-8"),
+    ("/demo/panels.css", "text/css; charset=utf-8"),
     ("/demo/chat.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/chats.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/composer.mjs", "text/javascript; charset=utf-8"),
     ("/demo/connection.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/dom.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/guests.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/inline.mjs", "text/javascript; charset=utf-8"),
+    ("/demo/markdown.mjs", "text/javascript; charset=utf-8"),
     ("/demo/transcript.mjs", "text/javascript; charset=utf-8"),
     ("/demo/icon.svg", "image/svg+xml"),
 ];
@@ -85,6 +94,7 @@ async fn the_page_may_load_its_own_files_and_nothing_else() {
     for (method, path, allow) in [
         (Method::POST, "/demo/", "GET, HEAD"),
         (Method::GET, "/demo/chats", "POST"),
+        (Method::POST, "/demo/chats/states", "GET, HEAD"),
         (Method::GET, &tickets("x"), "POST"),
     ] {
         assert_eq!(client.send(method, path, None, 405).await.header("allow"), Some(allow), "{path}");
@@ -101,6 +111,49 @@ async fn whoever_is_at_the_page_creates_a_chat_and_talks_in_it() {
     let (live, established) = connect(&server, &client, &chat).await;
     assert_eq!((&established["user_id"], &established["chat_id"]), (&json!("another guest"), &json!(chat)));
     drop(live);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn states_of_chats_are_told_to_those_who_know_their_ids() {
+    let database = TestDatabase::create().await;
+    let (server, client) = start(&database).await;
+    let [open, closed, deleted] = [new_chat(&client).await, new_chat(&client).await, new_chat(&client).await];
+    let foreign = server.client_of("other").await.new_chat("owner").await;
+    let api = server.client();
+    let message = json!({ "content": "Hello" }).to_string().into_bytes();
+    api.send(Method::POST, &format!("/api/v1/chats/{open}/messages"), Some(message), 201).await;
+    let close = json!({ "title": "Done", "status": "closed" }).to_string().into_bytes();
+    api.send(Method::PATCH, &format!("/api/v1/chats/{closed}"), Some(close), 200).await;
+    api.send(Method::DELETE, &format!("/api/v1/chats/{deleted}"), None, 200).await;
+
+    let states = "/demo/chats/states";
+    let ask = [&closed, &deleted, &foreign, &NOBODY.to_owned(), &open].map(|id| format!("chat_id={id}")).join("&");
+    let answer = client.get(&format!("{states}?{ask}"), 200).await.json();
+    let chats = answer["chats"].as_array().unwrap();
+    let told = chats.iter().map(|chat| (&chat["id"], &chat["status"], &chat["message_count"])).collect::<Vec<_>>();
+    let expected = [(&json!(closed), &json!("closed"), &json!(0)), (&json!(open), &json!("active"), &json!(1))];
+    assert_eq!(told, expected, "in the order asked for, without those that are not this tenant's or are gone");
+    assert_eq!(chats[0]["title"], "Done");
+    assert_eq!(chats[0]["last_message_at"], Value::Null);
+    assert!(chats[1]["last_message_at"].as_str().unwrap().ends_with('Z'), "{answer}");
+    assert_eq!(chats[1].as_object().unwrap().len(), 6, "neither the user nor the metadata: {answer}");
+    assert_eq!(client.get(states, 200).await.json(), json!({ "chats": [] }));
+
+    assert_eq!(client.get(&format!("{states}?chat_id=x"), 400).await.problem(), "invalid_request");
+    assert_eq!(client.get(&format!("{states}?user_id=guest"), 400).await.problem(), "invalid_request");
+    let many = vec![format!("chat_id={open}"); 51].join("&");
+    assert_eq!(client.get(&format!("{states}?{many}"), 400).await.problem(), "invalid_request");
+    for (name, value) in
+        [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Site", "none")]
+    {
+        let answer = client.clone().header(name, value).get(states, 401).await;
+        assert_eq!(answer.problem(), "unauthorized", "{name}: {value}");
+    }
+    let key =
+        server.tenants.list_keys(Some("default")).await.unwrap().into_iter().find(|key| key.name == "demo").unwrap();
+    server.tenants.revoke_key(key.id).await.unwrap();
+    assert_eq!(client.get(states, 401).await.problem(), "unauthorized");
     server.stop().await;
 }
 

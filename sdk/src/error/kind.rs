@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::problem::Code;
 
-/// The sort of an [`Error`].
+/// The sort of an [`Error`](super::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Decode,
     /// The answer is a success but its body is larger than the client reads. In a live session: so is an event.
     TooLarge,
-    /// The server refused a message of a live session; [`Error::code`] has the reason.
+    /// The server refused a message of a live session; [`Error::code`](super::Error::code) has the reason.
     Refused,
     /// A live session is over, and what was asked of it will not happen.
     Closed,

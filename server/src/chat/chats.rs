@@ -174,7 +174,7 @@ impl Chats {
     /// Changes a chat and returns it as it is then. A patch that changes nothing is no change.
     ///
     /// Before a chat is closed, the answer that streams in it is cancelled and stored as far as it has come; one that is
-    /// not stored within [`ANSWER_TIMEOUT`] is lost.
+    /// not stored within 2 seconds is lost.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`]; [`Error::Metadata`] when the merged metadata breaks a rule; [`Error::Unavailable`].

@@ -283,21 +283,102 @@ async fn no_client_can_take_the_place_of_an_answer() {
 }
 
 #[tokio::test]
-async fn what_waits_in_a_chat_that_is_closed_is_not_answered() {
+async fn closing_a_chat_stops_its_answer_and_stores_what_has_come() {
     let script = Arc::new(Script::default());
     let (_database, server, client, chat) = start(&script).await;
     let first = script.answer();
     let mut ann = Live::connect(&server, &chat, "ann").await;
     ask(&mut ann, "one?", "m1").await;
+    first.send(token("As far as")).unwrap();
+    ann.event("message_stream_token").await;
     ann.say("two?", "m2").await;
     ann.event("message_received").await;
-    client.update_chat(&chat, &json!({ "status": "closed" }), 200).await;
-    first.send(token("One!")).unwrap();
-    drop(first);
-    let (_, ended) = rest(&mut ann, String::new(), 0).await;
-    assert!(ended["seq"].is_null(), "{ended}");
+    let updated = client.update_chat(&chat, &json!({ "status": "closed" }), 200).await.json();
+    assert_eq!((&updated["status"], &updated["message_count"]), (&json!("closed"), &json!(3)));
+    first.closed().await;
+    let (_, ended) = rest(&mut ann, String::new(), 1).await;
+    assert_eq!(
+        (&ended["content"], &ended["seq"], &ended["finish_reason"]),
+        (&json!("As far as"), &json!(3), &json!("cancelled"))
+    );
+    let stored = &client.list_messages(&chat, &[], 200).await.json()["messages"][2];
+    assert_eq!(
+        (&stored["content"], &stored["metadata"]),
+        (&json!("As far as"), &json!({ "finish_reason": "cancelled" }))
+    );
     server.stop().await;
-    assert_eq!(script.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_in_a_chat_that_is_closed_is_not_answered() {
+    let script = Arc::new(Script::default());
+    let (_database, server, client, chat) = start(&script).await;
+    let (first, second) = (script.answer(), script.answer());
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    ask(&mut ann, "one?", "m1").await;
+    for (question, name) in [("two?", "m2"), ("three?", "m3")] {
+        ann.say(question, name).await;
+        ann.event("message_received").await;
+    }
+    client.update_chat(&chat, &json!({ "status": "closed" }), 200).await;
+    first.closed().await;
+    let (_, ended) = rest(&mut ann, String::new(), 0).await;
+    assert!(ended["seq"].is_null() && ended["finish_reason"] == "cancelled", "{ended}");
+    server.stop().await;
+    drop(second);
+    // The second question may have been asked before the chat was closed; the third one was not.
+    assert!(script.asked().len() <= 2);
+}
+
+#[tokio::test]
+async fn only_its_own_tenant_stops_an_answer_by_closing_the_chat() {
+    let script = Arc::new(Script::default());
+    let (_database, server, client, chat) = start(&script).await;
+    let tokens = script.answer();
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    ask(&mut ann, "question", "m").await;
+    client.update_chat(&uuid::Uuid::nil().to_string(), &json!({ "status": "closed" }), 404).await;
+    client.update_chat(&chat, &json!({ "title": "Other" }), 200).await;
+    tokens.send(token("Answer.")).unwrap();
+    drop(tokens);
+    assert_eq!(rest(&mut ann, String::new(), 0).await.1["finish_reason"], "stop");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_complete_says_why_and_whether_asking_again_can_help() {
+    let script = Arc::new(Script::default());
+    let (_database, server, client, chat) = start(&script).await;
+    let mut ann = Live::connect(&server, &chat, "ann").await;
+    let cases = [
+        (AssistantError::LengthLimit, "length", None),
+        (AssistantError::Unauthorized, "error", Some(false)),
+        (AssistantError::NotFound, "error", Some(false)),
+        (AssistantError::Status(400), "error", Some(false)),
+        (AssistantError::ContextTooLong, "error", Some(false)),
+        (AssistantError::Filtered, "error", Some(false)),
+        (AssistantError::RateLimited, "error", Some(true)),
+        (AssistantError::Status(503), "error", Some(true)),
+        (AssistantError::Stalled(Duration::from_secs(1)), "error", Some(true)),
+        (AssistantError::Failed, "error", Some(true)),
+    ];
+    for (index, (error, finish_reason, retryable)) in cases.into_iter().enumerate() {
+        let tokens = script.answer();
+        ask(&mut ann, "question", &format!("m{index}")).await;
+        tokens.send(token("Half")).unwrap();
+        ann.event("message_stream_token").await;
+        tokens.send(Err(error.clone())).unwrap();
+        if let Some(retryable) = retryable {
+            let event = ann.event("error").await;
+            let seen = (&event["code"], &event["retryable"]);
+            assert_eq!(seen, (&json!("assistant_failed"), &json!(retryable)), "{error}");
+        }
+        let ended = ann.event("message_stream_ended").await;
+        assert_eq!((&ended["content"], &ended["finish_reason"]), (&json!("Half"), &json!(finish_reason)), "{error}");
+        let stored = client.list_messages(&chat, &[("order", "desc"), ("limit", "1")], 200).await.json();
+        assert_eq!(stored["messages"][0]["metadata"], json!({ "finish_reason": finish_reason }), "{error}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, time::pause};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::upstream::{Step, Upstream, end, piece, response, stream};
+use crate::support::upstream::{Step, Upstream, end, piece, piece_bytes, response, stream};
 
 /// What the tests' scripts end an answer with.
 const DONE: &str = "data: [DONE]\n\n";
@@ -27,15 +27,15 @@ fn asking(content: &str) -> Conversation {
     Conversation { turns: vec![turn(Role::User, content)] }
 }
 
-fn turn(role: Role, content: &str) -> Turn {
+pub(crate) fn turn(role: Role, content: &str) -> Turn {
     Turn { role, content: content.to_owned() }
 }
 
-fn settings(base_url: &str) -> OpenAi {
+pub(crate) fn settings(base_url: &str) -> OpenAi {
     OpenAi { base_url: base_url.parse().unwrap(), api_key: None, model: "tiny".to_owned(), system_prompt: None }
 }
 
-fn assistant(openai: OpenAi) -> Assistant {
+pub(crate) fn assistant(openai: OpenAi) -> Assistant {
     Assistant::new(Provider::OpenAi(openai), AssistantLimits::default()).unwrap()
 }
 
@@ -49,6 +49,14 @@ async fn answer(script: Vec<Step>) -> Result<Vec<String>, AssistantError> {
     let answer = ask(&upstream).try_collect().await;
     upstream.finished().await;
     answer
+}
+
+/// What a script is told as: its tokens and, unless it is complete, why not.
+pub(crate) async fn all(script: Vec<Step>) -> Vec<Result<String, AssistantError>> {
+    let upstream = Upstream::start(script).await;
+    let all = ask(&upstream).collect().await;
+    upstream.finished().await;
+    all
 }
 
 /// An event that says `text`.
@@ -159,11 +167,26 @@ async fn an_answer_may_come_in_any_pieces() {
 
 #[tokio::test]
 async fn an_answer_is_complete_with_a_reason_or_with_the_last_event() {
-    for last in [finishes("stop"), finishes("length"), finishes("a_reason_of_its_own"), DONE.to_owned()] {
+    for last in [finishes("stop"), finishes("eos"), finishes("tool_calls"), DONE.to_owned()] {
         assert_eq!(answer(vec![stream(), piece(says("a")), piece(&last), end()]).await.unwrap(), ["a"], "{last}");
     }
     let both = "data: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n\n";
     assert_eq!(answer(vec![stream(), piece(says("a")), piece(both), end()]).await.unwrap(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_for_another_reason_is_not_complete() {
+    for (reason, error) in [
+        ("length", AssistantError::LengthLimit),
+        ("max_tokens", AssistantError::LengthLimit),
+        ("content_filter", AssistantError::Filtered),
+        ("abort", AssistantError::Failed),
+        ("error", AssistantError::Failed),
+        ("a_reason_of_its_own", AssistantError::Failed),
+    ] {
+        let script = vec![stream(), piece(says("a")), piece(finishes(reason)), piece(DONE), end()];
+        assert_eq!(all(script).await, [Ok("a".to_owned()), Err(error)], "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -177,9 +200,11 @@ async fn a_complete_answer_does_not_wait_for_a_server_that_does_not_end_it() {
 
 #[tokio::test]
 async fn an_answer_without_text_is_an_error() {
-    for script in [vec![stream(), piece(DONE), end()], vec![stream(), piece(finishes("content_filter")), end()]] {
+    for script in [vec![stream(), piece(DONE), end()], vec![stream(), piece(finishes("length")), end()]] {
         assert_eq!(answer(script).await, Err(AssistantError::Empty));
     }
+    let filtered = vec![stream(), piece(finishes("content_filter")), end()];
+    assert_eq!(answer(filtered).await, Err(AssistantError::Filtered));
 }
 
 #[tokio::test]
@@ -187,7 +212,9 @@ async fn an_answer_ends_where_a_message_does() {
     let word = "x".repeat(1_000);
     let words = (0..40).map(|_| piece(says(&word)));
     let script = std::iter::once(stream()).chain(words).chain([Step::Hold]).collect();
-    let text = answer(script).await.unwrap().concat();
+    let mut seen = all(script).await;
+    assert_eq!(seen.pop(), Some(Err(AssistantError::LengthLimit)));
+    let text: String = seen.into_iter().map(Result::unwrap).collect();
     assert_eq!(text.chars().count(), Content::MAX_CHARS);
     assert!(Content::new(text).is_ok());
 }
@@ -200,6 +227,7 @@ async fn a_refusal_is_known_by_its_status() {
         ("404 Not Found", AssistantError::NotFound, false),
         ("429 Too Many Requests", AssistantError::RateLimited, true),
         ("400 Bad Request", AssistantError::Status(400), false),
+        ("413 Content Too Large", AssistantError::ContextTooLong, false),
         ("307 Temporary Redirect", AssistantError::Status(307), false),
         ("500 Internal Server Error", AssistantError::Status(500), true),
         ("503 Service Unavailable", AssistantError::Status(503), true),
@@ -239,7 +267,7 @@ async fn what_has_no_end_is_malformed() {
 
 #[tokio::test]
 async fn a_failure_told_in_the_stream_is_one() {
-    let failure = "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n";
+    let failure = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n";
     let upstream = Upstream::start(vec![stream(), piece(says("a")), piece(failure), Step::Hold]).await;
     let seen: Vec<_> = ask(&upstream).collect().await;
     assert_eq!(seen, [Ok("a".to_owned()), Err(AssistantError::Failed)]);
@@ -287,6 +315,38 @@ async fn a_first_token_is_waited_for_only_so_long() {
 }
 
 #[tokio::test]
+async fn keep_alive_comments_and_events_without_text_extend_the_time_to_the_first_token() {
+    let limits = AssistantLimits { first_token: Duration::from_millis(400), ..Default::default() };
+    for alive in [": processing\n\n", "data: {\"choices\":[]}\n\n"] {
+        let upstream = Upstream::start(vec![
+            stream(),
+            Step::Repeat(piece_bytes(alive), 15, Duration::from_millis(100)),
+            piece(says("a")),
+            piece(DONE),
+            end(),
+        ])
+        .await;
+        let provider = Provider::OpenAi(settings(&format!("http://{}", upstream.address)));
+        let answer = Assistant::new(provider, limits).unwrap().answer(asking("Hello")).unwrap();
+        assert_eq!(answer.try_collect::<Vec<_>>().await.unwrap(), ["a"], "{alive}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_replaced_once() {
+    let whole = || vec![stream(), piece(says("a")), piece(finishes("stop")), piece(DONE), end()];
+    // The first connection answers one request, and is closed when the second one comes over it.
+    let first = whole().into_iter().chain([Step::NextRequest]).collect();
+    let upstreams = Upstream::start_many(vec![first, whole()]).await;
+    let assistant = assistant(settings(&format!("http://{}", upstreams.address)));
+    for _ in 0..2 {
+        let answer: Vec<_> = assistant.answer(asking("Hello")).unwrap().try_collect().await.unwrap();
+        assert_eq!(answer, ["a"]);
+    }
+    assert_eq!(upstreams.received().len(), 3);
+}
+
+#[tokio::test]
 async fn each_further_token_is_waited_for_only_so_long() {
     let upstream = Upstream::start(vec![stream(), piece(says("a")), piece(": wait\n\n"), Step::Hold]).await;
     let mut answer = ask(&upstream);
@@ -300,7 +360,7 @@ async fn each_further_token_is_waited_for_only_so_long() {
 
 #[tokio::test]
 async fn reasoning_is_not_shown_and_is_a_sign_of_life() {
-    for name in ["reasoning", "reasoning_content"] {
+    for name in ["reasoning", "reasoning_content", "thinking"] {
         let thinks = format!("data: {}\n\n", json!({ "choices": [{ "delta": { name: "hm", "content": null } }] }));
         let script = vec![stream(), piece(&thinks), piece(thinks), piece(says("a")), piece(DONE), end()];
         assert_eq!(answer(script).await.unwrap(), ["a"]);
@@ -346,7 +406,7 @@ async fn dropping_an_answer_closes_the_connection_behind_it() {
 }
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -29,6 +29,7 @@ mod live_recovery;
 mod live_sdk;
 mod messages;
 mod model;
+mod model_servers;
 mod observability;
 mod operations;
 mod outage;

@@ -52,6 +52,8 @@ async fn every_setting_is_a_flag_and_a_variable_and_the_flag_wins() {
         ("--allowed-origins", "https://example.org", "PARLOR_ALLOWED_ORIGINS", "example.org"),
         ("--assistant", "echo", "PARLOR_ASSISTANT", "somebody"),
         ("--assistant-history", "1", "PARLOR_ASSISTANT_HISTORY", "0"),
+        ("--assistant-context-tokens", "4096", "PARLOR_ASSISTANT_CONTEXT_TOKENS", "0"),
+        ("--assistant-first-token-timeout", "300", "PARLOR_ASSISTANT_FIRST_TOKEN_TIMEOUT", "0"),
         ("--demo", "1", "PARLOR_DEMO", "perhaps"),
         ("--max-connections", "100", "PARLOR_MAX_CONNECTIONS", "0"),
         ("--max-connections-per-address", "100", "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", "0"),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Client, KEY, Live, ServerProcess, TestDatabase, TestServer, WriteLock,
-    upstream::{Step, Upstream},
+    upstream::{Step, Upstream, piece, stream as stream_head},
 };
 
 /// Chats with questions that a killed process leaves behind.
@@ -108,6 +108,50 @@ async fn after_kill_nine_each_connection_to_a_chat_with_a_lost_question_is_told_
     for chat in &chats {
         is_told_nothing(&mut connect(process.address, chat, None).await).await;
     }
+    process.finish();
+}
+
+#[tokio::test]
+async fn after_kill_nine_in_the_middle_of_an_answer_a_client_that_resumes_is_told_and_sees_no_stream() {
+    let database = TestDatabase::create().await;
+    let half = "data: {\"choices\":[{\"delta\":{\"content\":\"Half\"}}]}\n\n";
+    let upstream = Upstream::start(vec![stream_head(), piece(half), Step::Hold]).await;
+    let process = ServerProcess::spawn(&mut command(&database, Some(upstream.address)));
+    let client = Client::new(process.address).key(KEY);
+    let chat = client.new_chat("ann").await;
+    let mut live = connect(process.address, &chat, None).await;
+    ask(&client, &chat, "question").await;
+    for event in ["message_created", "message_stream_started", "message_stream_token"] {
+        live.event(event).await;
+    }
+    process.kill();
+
+    let process = ServerProcess::spawn(&mut command(&database, Some(upstream.address)));
+    let mut resumed = connect(process.address, &chat, Some(1)).await;
+    is_told(&mut resumed).await;
+    is_told_nothing(&mut resumed).await;
+    let messages = Client::new(process.address).key(KEY).list_messages(&chat, &[], 200).await.json();
+    assert_eq!(messages["total"], 1, "nothing of the answer is stored");
+    process.finish();
+}
+
+#[tokio::test]
+async fn the_time_for_the_first_token_is_a_setting() {
+    let database = TestDatabase::create().await;
+    let upstream = Upstream::start(vec![Step::Hold]).await;
+    let mut command = command(&database, Some(upstream.address));
+    let process = ServerProcess::spawn(command.env("PARLOR_ASSISTANT_FIRST_TOKEN_TIMEOUT", "1"));
+    let client = Client::new(process.address).key(KEY);
+    let chat = client.new_chat("ann").await;
+    let mut live = connect(process.address, &chat, None).await;
+    ask(&client, &chat, "question").await;
+    for event in ["message_created", "message_stream_started"] {
+        live.event(event).await;
+    }
+    // By default it would take a minute, for which the test does not wait.
+    let error = live.event("error").await;
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("assistant_failed"), &json!(true)));
+    assert_eq!(live.event("message_stream_ended").await["finish_reason"], "error");
     process.finish();
 }
 

@@ -232,5 +232,5 @@ macro_rules! describe_words {
 
 describe_words!(Status: "active" => Status::Active, "closed" => Status::Closed);
 describe_words!(Role: "user" => Role::User, "assistant" => Role::Assistant);
-describe_words!(FinishReason: "stop" => FinishReason::Stop, "cancelled" => FinishReason::Cancelled,
-    "error" => FinishReason::Error);
+describe_words!(FinishReason: "stop" => FinishReason::Stop, "length" => FinishReason::Length,
+    "cancelled" => FinishReason::Cancelled, "error" => FinishReason::Error);

@@ -51,12 +51,16 @@ impl fmt::Debug for OpenAi {
 pub struct AssistantLimits {
     /// Messages at most that the assistant is given, the one to be answered included.
     pub history: u32,
+    /// The upper bound on the system prompt and the messages together, in estimated tokens: one for four ASCII characters
+    /// or for one other character, and 4 for each message. Older messages are left out; the one to be answered is always
+    /// sent. `None`: no bound, and only what the provider refuses as too long is shortened.
+    pub context_tokens: Option<u32>,
     /// How long a connection to the provider may take, with its TLS handshake.
     pub connect: Duration,
-    /// How long the first token may take from the request on. A local server may have to load its model first.
+    /// How long the first token may take, from the request or from the provider's last sign of life: an event or a
+    /// keep-alive comment. A local server may have to load its model first.
     pub first_token: Duration,
-    /// How long each further token may take. Reasoning that precedes an answer counts as tokens; an event without text
-    /// and a keep-alive comment do not.
+    /// How long each further token or sign of life may take.
     pub between_tokens: Duration,
     /// How long an answer may take in all, its reasoning included.
     pub answer: Duration,
@@ -65,14 +69,17 @@ pub struct AssistantLimits {
 impl AssistantLimits {
     /// The default history.
     pub const HISTORY: u32 = 20;
+    /// The default time for the first token, in seconds.
+    pub const FIRST_TOKEN_SECONDS: u32 = 60;
 }
 
 impl Default for AssistantLimits {
     fn default() -> Self {
         Self {
             history: Self::HISTORY,
+            context_tokens: None,
             connect: Duration::from_secs(5),
-            first_token: Duration::from_mins(1),
+            first_token: Duration::from_secs(u64::from(Self::FIRST_TOKEN_SECONDS)),
             between_tokens: Duration::from_secs(30),
             answer: Duration::from_mins(10),
         }

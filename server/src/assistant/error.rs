@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::chat::FinishReason;
+
 /// Why there is no answer, or no more of it.
 ///
 /// In words that a participant of the chat may read. What only the operator should know, such as what the provider wrote
@@ -22,7 +24,16 @@ pub enum AssistantError {
     /// Any other HTTP status than 200.
     #[error("the assistant's provider answered with status {0}")]
     Status(u16),
-    /// The provider answered, and then told of a failure in the stream.
+    /// The conversation exceeds the model's context, even when only the last question is sent.
+    #[error("the conversation is too long for the assistant")]
+    ContextTooLong,
+    /// The answer was cut by the model's limit of tokens or by the limit of a message. What came before is valid.
+    #[error("the answer reached the limit of its length")]
+    LengthLimit,
+    /// The provider withheld the answer or the rest of it.
+    #[error("the assistant's provider withheld the answer")]
+    Filtered,
+    /// The provider accepted the request, and then reported a failure or gave up.
     #[error("the assistant's provider failed")]
     Failed,
     /// No token came for this long.
@@ -46,7 +57,12 @@ impl AssistantError {
     /// Whether the same message may well be answered a little later, without an operator's help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unauthorized | Self::NotFound | Self::Malformed => false,
+            Self::Unauthorized
+            | Self::NotFound
+            | Self::Malformed
+            | Self::ContextTooLong
+            | Self::LengthLimit
+            | Self::Filtered => false,
             Self::Status(status) => *status >= 500 || *status == 408,
             Self::Unreachable
             | Self::RateLimited
@@ -55,6 +71,14 @@ impl AssistantError {
             | Self::TooSlow(_)
             | Self::Interrupted
             | Self::Empty => true,
+        }
+    }
+
+    /// Returns the reason under which an answer that ended this way is stored.
+    pub(crate) fn finish_reason(&self) -> FinishReason {
+        match self {
+            Self::LengthLimit => FinishReason::Length,
+            _ => FinishReason::Error,
         }
     }
 }

@@ -3,18 +3,24 @@
 //! ```text
 //! Assistant::answer   whoever is configured, if anybody
 //! echo, openai        the providers: the user's own words, or a model behind an OpenAI-compatible server
+//! prompt              the conversation in the order and size that models take
 //! events              server-sent events out of a response
+//! completion          the JSON of chat completions and of failures
+//! reasoning           removes `<think>…</think>`
 //! storable            what any provider says, kept within what a message may hold
 //! ```
 //!
 //! A provider of one's own implements [`Answer`] and is configured as [`Provider::Custom`].
 
+mod completion;
 mod config;
 mod connection;
 mod echo;
 mod error;
 mod events;
 mod openai;
+mod prompt;
+mod reasoning;
 mod storable;
 
 use std::{fmt, pin::Pin, sync::Arc};
@@ -91,8 +97,8 @@ impl Assistant {
 
     /// Begins an answer; `None` when nobody answers.
     ///
-    /// An answer longer than [`Content::MAX_CHARS`](crate::chat::Content::MAX_CHARS) ends there, without an error, and
-    /// so does one that the model's own bound of tokens ends.
+    /// An answer longer than [`Content::MAX_CHARS`](crate::chat::Content::MAX_CHARS) is cut there and ends with
+    /// [`AssistantError::LengthLimit`], as does one that the model's own limit of tokens cut.
     pub fn answer(&self, conversation: Conversation) -> Option<TokenStream> {
         self.provider.as_ref().map(|provider| storable::storable(provider.answer(conversation)))
     }

@@ -3,24 +3,32 @@ use futures_util::stream::{self, StreamExt as _};
 use super::{AssistantError, TokenStream};
 use crate::chat::Content;
 
-/// Keeps an answer within the rules of [`Content`]: without NUL, ended at the most characters that a message may have,
-/// and an error instead of nothing at all.
+/// Keeps an answer within the rules of [`Content`]: removes NUL, cuts the answer at the maximum length of a message, which
+/// ends it with [`AssistantError::LengthLimit`], and reports an error instead of an empty answer.
 pub(super) fn storable(tokens: TokenStream) -> TokenStream {
-    Box::pin(stream::try_unfold((tokens, 0), |(mut tokens, so_far)| async move {
-        if so_far == Content::MAX_CHARS {
-            return Ok(None);
+    Box::pin(stream::try_unfold((tokens, 0, false), |(mut tokens, so_far, is_cut)| async move {
+        if is_cut {
+            return Err(AssistantError::LengthLimit);
         }
         loop {
-            let Some(mut token) = tokens.next().await.transpose()? else {
-                return if so_far == 0 { Err(AssistantError::Empty) } else { Ok(None) };
+            let mut token = match tokens.next().await {
+                Some(Ok(token)) => token,
+                // The limit was reached before the first character that can be shown.
+                None | Some(Err(AssistantError::LengthLimit)) if so_far == 0 => return Err(AssistantError::Empty),
+                None => return Ok(None),
+                Some(Err(error)) => return Err(error),
             };
             token.retain(|char| char != '\0');
-            if let Some((end, _)) = token.char_indices().nth(Content::MAX_CHARS - so_far) {
+            let end = token.char_indices().nth(Content::MAX_CHARS - so_far).map(|(end, _)| end);
+            if let Some(end) = end {
                 token.truncate(end);
             }
             if !token.is_empty() {
                 let so_far = so_far + token.chars().count();
-                return Ok(Some((token, (tokens, so_far))));
+                return Ok(Some((token, (tokens, so_far, end.is_some()))));
+            }
+            if end.is_some() {
+                return Err(AssistantError::LengthLimit);
             }
         }
     }))
@@ -51,18 +59,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_ends_at_the_most_characters_of_a_message() {
+    async fn an_answer_is_cut_at_the_most_characters_of_a_message_and_says_so() {
         let long = "ü".repeat(Content::MAX_CHARS - 1);
-        let kept: String = tokens(&[&long, "é\u{1f600}", "more"]).try_collect().await.unwrap();
-        assert_eq!(kept, format!("{long}é"));
-        assert!(Content::new(kept).is_ok());
+        let seen: Vec<_> = tokens(&[&long, "é\u{1f600}", "more"]).collect().await;
+        assert_eq!(seen, [Ok(long.clone()), Ok("é".to_owned()), Err(AssistantError::LengthLimit)]);
+        assert!(Content::new(long.clone() + "é").is_ok());
+        let seen: Vec<_> = tokens(&[&long, "é", "", "more"]).collect().await;
+        assert_eq!(seen.last(), Some(&Err(AssistantError::LengthLimit)));
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_full_asks_for_no_more() {
-        let full = stream::iter([Ok("x".repeat(Content::MAX_CHARS))]).chain(stream::pending());
-        let kept: Vec<_> = storable(Box::pin(full)).try_collect().await.unwrap();
-        assert_eq!(kept.len(), 1);
+    async fn an_answer_of_just_that_length_is_complete() {
+        let full = "x".repeat(Content::MAX_CHARS);
+        let kept: Vec<_> = tokens(&[&full, "\0"]).try_collect().await.unwrap();
+        assert_eq!(kept, [full]);
+    }
+
+    #[tokio::test]
+    async fn a_cut_answer_asks_for_no_more() {
+        let long = stream::iter([Ok("x".repeat(Content::MAX_CHARS + 1))]).chain(stream::pending());
+        let seen: Vec<_> = storable(Box::pin(long)).collect().await;
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[1], Err(AssistantError::LengthLimit));
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_reached_before_any_text_is_an_empty_answer() {
+        let cut = storable(Box::pin(stream::iter([Err(AssistantError::LengthLimit)])));
+        assert_eq!(cut.collect::<Vec<_>>().await, [Err(AssistantError::Empty)]);
     }
 
     #[tokio::test]

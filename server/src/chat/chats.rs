@@ -1,7 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ChatFilter, ChatPlace, Connections, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
@@ -11,6 +12,9 @@ use crate::{
     store::Store,
     tenant::TenantId,
 };
+
+/// How long closing a chat waits until the answer that streams in it is stored.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A chat session of one user of one tenant.
 ///
@@ -169,10 +173,32 @@ impl Chats {
 
     /// Changes a chat and returns it as it is then. A patch that changes nothing is no change.
     ///
+    /// Before a chat is closed, the answer that streams in it is cancelled and stored as far as it has come; one that is
+    /// not stored within 2 seconds is lost.
+    ///
     /// # Errors
     /// [`Error::ChatNotFound`]; [`Error::Metadata`] when the merged metadata breaks a rule; [`Error::Unavailable`].
     pub async fn update_chat(&self, tenant: TenantId, id: Uuid, patch: ChatPatch) -> Result<Chat> {
-        self.store.tenant(tenant).update_chat(id, |chat| patch.apply(chat, self.moments.now())).await
+        let scope = self.store.tenant(tenant);
+        let closes = patch.status == Some(Status::Closed);
+        // An answer is cancelled only by the tenant that has the chat.
+        if closes && scope.get_chat(id).await?.is_some() {
+            self.cancel_answer(id).await;
+        }
+        let chat = scope.update_chat(id, |chat| patch.apply(chat, self.moments.now())).await?;
+        if closes {
+            // One that began meanwhile, which can no longer be stored.
+            self.connections.cancel_answer(id);
+        }
+        Ok(chat)
+    }
+
+    async fn cancel_answer(&self, chat: Uuid) {
+        if let Some(ended) = self.connections.cancel_answer(chat)
+            && timeout(ANSWER_TIMEOUT, ended.cancelled()).await.is_err()
+        {
+            tracing::warn!(%chat, "an answer was not stored before its chat was closed");
+        }
     }
 
     /// The chat `id`, for `user`, who joins it, and whether this made the user known.

@@ -1,4 +1,5 @@
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Message;
@@ -12,11 +13,13 @@ pub struct ConnectionId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FinishReason {
-    /// It was complete, or as long as a message may be.
+    /// It is complete.
     Stop,
-    /// Somebody cancelled it, or the server stopped.
+    /// It was cut by the model's limit of tokens or by the limit of a message.
+    Length,
+    /// A user cancelled it, the chat was closed, or the server stopped.
     Cancelled,
-    /// The assistant failed.
+    /// The assistant failed, or its provider withheld the rest.
     Error,
 }
 
@@ -53,6 +56,10 @@ pub trait Connections: Send + Sync + 'static {
     /// Whether a tenant has any to a chat.
     fn are_open(&self, tenant: TenantId, chat: Uuid) -> bool;
 
-    /// Ends a chat's connections: it is no more.
+    /// Ends a chat's connections and its answer: the chat was deleted.
     fn chat_deleted(&self, chat: Uuid);
+
+    /// Cancels the answer that streams in a chat, which is about to be closed or was closed. Returns a token that is
+    /// cancelled once what has come of the answer is stored or lost; `None` if no answer streams.
+    fn cancel_answer(&self, chat: Uuid) -> Option<CancellationToken>;
 }

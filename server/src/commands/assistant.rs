@@ -1,5 +1,7 @@
 //! Who answers users' messages.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum, value_parser};
 
 use super::Unshown;
@@ -21,6 +23,23 @@ pub(super) struct Assistant {
         value_parser = value_parser!(u32).range(1..=100)
     )]
     history: u32,
+    /// Upper bound on the system prompt and the messages together, in estimated tokens: a quarter for each ASCII
+    /// character, one for each other character, and 4 for each message. Without it only what the provider refuses as too
+    /// long is shortened.
+    #[arg(
+        long = "assistant-context-tokens",
+        env = "PARLOR_ASSISTANT_CONTEXT_TOKENS",
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    context_tokens: Option<u32>,
+    /// Seconds that the first token may take, from the request or the provider's last keep-alive.
+    #[arg(
+        long = "assistant-first-token-timeout",
+        env = "PARLOR_ASSISTANT_FIRST_TOKEN_TIMEOUT",
+        default_value_t = AssistantLimits::FIRST_TOKEN_SECONDS,
+        value_parser = value_parser!(u32).range(1..=86_400)
+    )]
+    first_token_timeout: u32,
     /// Where the OpenAI-compatible server is, up to what precedes `/chat/completions`.
     #[arg(long, env = "PARLOR_OPENAI_BASE_URL", hide_env_values = true, default_value = BaseUrl::OPENAI)]
     openai_base_url: Unshown,
@@ -46,8 +65,17 @@ enum Kind {
 }
 
 impl Assistant {
-    pub(super) fn history(&self) -> u32 {
-        self.history
+    /// Returns the limits that the settings ask for. An answer has as much time after its first token as by default.
+    pub(super) fn limits(&self) -> AssistantLimits {
+        let default = AssistantLimits::default();
+        let first_token = Duration::from_secs(u64::from(self.first_token_timeout));
+        AssistantLimits {
+            history: self.history,
+            context_tokens: self.context_tokens,
+            first_token,
+            answer: default.answer.saturating_sub(default.first_token) + first_token,
+            ..default
+        }
     }
 
     pub(super) fn provider(self) -> Result<Provider> {

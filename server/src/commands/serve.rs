@@ -60,7 +60,7 @@ impl Serve {
         let mut config = Config::new(self.database.url()?);
         config.bootstrap_key = self.bootstrap_api_key.map(|key| ApiKey::chosen(&key.0)).transpose()?;
         config.origins = self.allowed_origins;
-        config.limits.assistant.history = self.assistant.history();
+        config.limits.assistant = self.assistant.limits();
         config.assistant = self.assistant.provider()?;
         config.demo = self.demo;
         config.limits.connections = self.max_connections.get();

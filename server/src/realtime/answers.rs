@@ -23,7 +23,7 @@ use super::{
     },
 };
 use crate::{
-    assistant::{Assistant, Conversation, TokenStream, Turn},
+    assistant::{Assistant, AssistantError, Conversation, TokenStream, Turn},
     chat::{
         Chat, Chats, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Messages, Metadata,
         NewMessage, Order, Origin, Role, Start, Status, Window,
@@ -184,7 +184,7 @@ impl Inner {
                 // A provider's panic must not be the end of all answers in this chat.
                 if AssertUnwindSafe(answers.answer(prompt, &cancel)).catch_unwind().await.is_err() {
                     tracing::error!(chat = %prompt.chat, "the assistant panicked");
-                    answers.tell_of_failure(prompt.chat);
+                    answers.tell_of_failure(prompt.chat, true);
                     answers.hub.answer_abandoned(prompt.chat, answers.moments.now());
                 }
                 turn = answers.next(prompt.chat);
@@ -249,15 +249,27 @@ impl Inner {
             Err(Error::ChatNotFound | Error::ChatClosed) => return,
             Err(error) => {
                 tracing::error!(%error, chat = %prompt.chat, "a conversation could not be read");
-                return self.tell_of_failure(prompt.chat);
+                return self.tell_of_failure(prompt.chat, true);
             }
         };
         let Some(tokens) = tokens else { return };
         let (message_id, now) = self.moments.next();
         self.hub.answer_started(prompt.chat, message_id, cancel.clone(), now);
-        let (text, finish_reason) = self.stream(prompt.chat, message_id, tokens, cancel).await;
-        if finish_reason == FinishReason::Error {
-            self.tell_of_failure(prompt.chat);
+        // A chat that was closed after it was read, and before the answer could be cancelled through the hub.
+        match self.chats.get_chat(prompt.tenant, prompt.chat).await {
+            Ok(chat) if chat.status == Status::Closed => cancel.cancel(),
+            Err(Error::ChatNotFound) => cancel.cancel(),
+            _ => {}
+        }
+        let (text, end) = self.stream(prompt.chat, message_id, tokens, cancel).await;
+        let finish_reason = match &end {
+            Ok(finish_reason) => *finish_reason,
+            Err(error) => error.finish_reason(),
+        };
+        if let Err(error) = end
+            && finish_reason == FinishReason::Error
+        {
+            self.tell_of_failure(prompt.chat, error.is_retryable());
         }
         if let Err(error) = self.store(prompt, message_id, text, finish_reason).await {
             if !matches!(error, Error::ChatNotFound | Error::ChatClosed | Error::Metadata(_)) {
@@ -304,14 +316,14 @@ impl Inner {
         Ok(page.items.into_iter().map(turn).collect())
     }
 
-    /// Passes the tokens on as they come; returns all of them, and why there are no more.
+    /// Broadcasts the tokens as they come; returns the whole text, and why it ended.
     async fn stream(
         &self,
         chat: Uuid,
         message_id: Uuid,
         mut tokens: TokenStream,
         cancel: &CancellationToken,
-    ) -> (String, FinishReason) {
+    ) -> (String, std::result::Result<FinishReason, AssistantError>) {
         let mut text = String::new();
         loop {
             match cancel.run_until_cancelled(tokens.next()).await {
@@ -320,11 +332,11 @@ impl Inner {
                     text.push_str(&token);
                 }
                 Some(Some(Err(error))) => {
-                    tracing::warn!(%error, %chat, "the assistant failed");
-                    return (text, FinishReason::Error);
+                    tracing::warn!(%error, %chat, "an answer is not complete");
+                    return (text, Err(error));
                 }
-                Some(None) => return (text, FinishReason::Stop),
-                None => return (text, FinishReason::Cancelled),
+                Some(None) => return (text, Ok(FinishReason::Stop)),
+                None => return (text, Ok(FinishReason::Cancelled)),
             }
         }
     }
@@ -369,11 +381,11 @@ impl Inner {
 
     /// Tells the connections of `chat` that the assistant failed; when the server stops, that the question is abandoned,
     /// unless they were told so of another question.
-    fn tell_of_failure(&self, chat: Uuid) {
+    fn tell_of_failure(&self, chat: Uuid, retryable: bool) {
         if self.closed.is_cancelled() {
             return self.abandon(chat);
         }
-        let failed = Failed::new(ErrorCode::AssistantFailed, None);
+        let failed = Failed::assistant(retryable);
         self.hub.pass(chat, &encode(&failed, self.moments.now()));
     }
 

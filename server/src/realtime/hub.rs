@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::{
@@ -57,6 +57,8 @@ struct Answer {
     text: String,
     tokens: u32,
     cancel: CancellationToken,
+    /// Cancelled when the answer is over: stored, or lost.
+    ended: DropGuard,
 }
 
 /// One connection's place in a room, until it is dropped.
@@ -138,7 +140,8 @@ impl Hub {
     pub(crate) fn answer_started(&self, chat: Uuid, message_id: Uuid, cancel: CancellationToken, at: DateTime<Utc>) {
         let mut shard = self.shard(chat);
         let room = shard.entry(chat).or_default();
-        room.answer = Some(Answer { message_id, text: String::new(), tokens: 0, cancel });
+        let ended = CancellationToken::new().drop_guard();
+        room.answer = Some(Answer { message_id, text: String::new(), tokens: 0, cancel, ended });
         room.pass(&encode(&MessageStreamStarted { message_id, chat_id: chat }, at));
     }
 
@@ -225,6 +228,13 @@ impl Connections for Hub {
                 answer.cancel.cancel();
             }
         }
+    }
+
+    fn cancel_answer(&self, chat: Uuid) -> Option<CancellationToken> {
+        let shard = self.shard(chat);
+        let answer = shard.get(&chat)?.answer.as_ref()?;
+        answer.cancel.cancel();
+        Some(answer.ended.token().clone())
     }
 }
 

@@ -1,4 +1,8 @@
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -6,12 +10,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
+    time::sleep,
 };
 
 /// A model's server that takes one request and plays a script.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     request: oneshot::Receiver<Received>,
+    bodies: Arc<Mutex<Vec<Value>>>,
     task: JoinHandle<()>,
 }
 
@@ -21,6 +27,10 @@ pub(crate) enum Step {
     Write(Vec<u8>),
     /// Waits until the other side closes the connection.
     Hold,
+    /// Waits for another request on this connection.
+    NextRequest,
+    /// Writes these bytes this many times, each after a pause.
+    Repeat(Vec<u8>, u32, Duration),
 }
 
 /// The request that came.
@@ -46,11 +56,16 @@ pub(crate) fn stream() -> Step {
 
 /// A piece of the body, which the other side gets as a piece.
 pub(crate) fn piece(bytes: impl AsRef<[u8]>) -> Step {
+    Step::Write(piece_bytes(bytes))
+}
+
+/// The bytes of such a piece.
+pub(crate) fn piece_bytes(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(bytes);
     chunk.extend_from_slice(b"\r\n");
-    Step::Write(chunk)
+    chunk
 }
 
 /// The proper end of a body that came in pieces.
@@ -61,25 +76,34 @@ pub(crate) fn end() -> Step {
 impl Upstream {
     /// Listens. The connection is closed at the end of the script.
     pub(crate) async fn start(script: Vec<Step>) -> Self {
+        Self::start_many(vec![script]).await
+    }
+
+    /// The same with a script for each connection, one connection after the other.
+    pub(crate) async fn start_many(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (received, request) = oneshot::channel();
+        let bodies = Arc::<Mutex<Vec<Value>>>::default();
+        let seen = bodies.clone();
         let task = tokio::spawn(async move {
-            let mut connection = BufReader::new(listener.accept().await.unwrap().0);
-            _ = received.send(receive(&mut connection).await);
-            for step in script {
-                match step {
-                    Step::Write(bytes) => {
-                        if connection.write_all(&bytes).await.is_err() {
-                            return;
-                        }
-                    }
-                    // A reset ends it as well as a proper close.
-                    Step::Hold => _ = connection.read_to_end(&mut Vec::new()).await,
+            let mut received = Some(received);
+            for script in scripts {
+                let mut connection = BufReader::new(listener.accept().await.unwrap().0);
+                let request = receive(&mut connection).await;
+                seen.lock().unwrap().push(request.body.clone());
+                if let Some(received) = received.take() {
+                    _ = received.send(request);
                 }
+                play(script, &mut connection, &seen).await;
             }
         });
-        Self { address, request, task }
+        Self { address, request, bodies, task }
+    }
+
+    /// The bodies of the requests so far.
+    pub(crate) fn received(&self) -> Vec<Value> {
+        self.bodies.lock().unwrap().clone()
     }
 
     /// The request, once it has come.
@@ -90,6 +114,32 @@ impl Upstream {
     /// Waits until the script has been played.
     pub(crate) async fn finished(self) {
         self.task.await.unwrap();
+    }
+}
+
+async fn play(script: Vec<Step>, connection: &mut BufReader<TcpStream>, seen: &Mutex<Vec<Value>>) {
+    for step in script {
+        match step {
+            Step::Write(bytes) => {
+                if connection.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            // A reset ends it as well as a proper close.
+            Step::Hold => _ = connection.read_to_end(&mut Vec::new()).await,
+            Step::NextRequest => {
+                let request = receive(connection).await;
+                seen.lock().unwrap().push(request.body);
+            }
+            Step::Repeat(bytes, times, pause) => {
+                for _ in 0..times {
+                    sleep(pause).await;
+                    if connection.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 }
 

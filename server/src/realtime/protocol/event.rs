@@ -35,6 +35,10 @@ describe!(Spoken, text_schema(0, Content::MAX_CHARS), |json| text(&json).map(Sel
     Some(value.0.as_str().into())
 });
 
+/// Describes a failure of the assistant that asking again does not change.
+const NOT_RETRYABLE: &str =
+    "The assistant could not answer, and asking the same again will not help. The message is stored.";
+
 /// One kind of event.
 pub(crate) trait Event: Serialize + Type {
     /// Its `event_type`.
@@ -164,7 +168,8 @@ events! {
         content: Spoken,
         /// Its place in the chat; null when nothing was said and so nothing stored.
         seq: Nullable<Seq>,
-        /// Why it ended.
+        /// Why it ended: `stop`, it is complete; `length`, it was cut by the model's limit of tokens or that of a message;
+        /// `cancelled`, a user stopped it, the chat was closed or the server stopped; `error`, the assistant failed.
         finish_reason: FinishReason,
     }
 
@@ -188,7 +193,8 @@ events! {
     /// The connection stays open. Decide by `code`, and treat one that is not known by `retryable`. All connections of a
     /// chat get `assistant_failed`: when the assistant fails, when the server stops before it has answered, and once after
     /// going live in a chat whose last message is a question that an earlier process of the server has left unanswered.
-    /// That question is stored and not answered any more; ask again under a new `client_message_id`.
+    /// That question is stored and not answered any more; ask again under a new `client_message_id` if `retryable` is true.
+    /// It is false where asking again does not help, such as when the provider refuses the server's settings.
     #[oai(rename = "ErrorEvent")]
     "error" Failed {
         /// What went wrong, as a stable word. New words may be added.
@@ -245,6 +251,14 @@ impl Failed {
             retryable: code.is_retryable(),
             client_message_id: Nullable(client_message_id),
         }
+    }
+}
+
+impl Failed {
+    /// Reports that the assistant failed; `retryable` says whether asking again can help.
+    pub(crate) fn assistant(retryable: bool) -> Self {
+        let failed = Self::new(ErrorCode::AssistantFailed, None);
+        if retryable { failed } else { Self { message: Text::cut(NOT_RETRYABLE), retryable, ..failed } }
     }
 }
 

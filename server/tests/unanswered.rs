@@ -1,7 +1,7 @@
 //! Questions that wait for the assistant when the process ends are not answered; the clients of their chats are told.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::Command,
     sync::{Arc, Mutex, mpsc},
     time::Duration,
@@ -63,9 +63,10 @@ async fn ask(client: &Client, chat: &str, question: &str) {
 #[tokio::test]
 async fn after_kill_nine_each_connection_to_a_chat_with_a_lost_question_is_told_once() {
     let database = TestDatabase::create().await;
-    // It takes one request and answers none; further ones wait to be accepted.
-    let upstream = Upstream::start(vec![Step::Hold]).await;
-    let process = ServerProcess::spawn(&mut command(&database, Some(upstream.address)));
+    // Accepts no connection, so that every question of either process waits in the backlog and none fails.
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = || Some(upstream.local_addr().unwrap());
+    let process = ServerProcess::spawn(&mut command(&database, upstream()));
     let client = Client::new(process.address).key(KEY);
     let mut chats = Vec::new();
     for _ in 0..CHATS {
@@ -80,7 +81,7 @@ async fn after_kill_nine_each_connection_to_a_chat_with_a_lost_question_is_told_
     client.update_chat(&closed, &json!({ "status": "closed" }), 200).await;
     process.kill();
 
-    let process = ServerProcess::spawn(&mut command(&database, Some(upstream.address)));
+    let process = ServerProcess::spawn(&mut command(&database, upstream()));
     let client = Client::new(process.address).key(KEY);
     for chat in &chats {
         let mut live = connect(process.address, chat, None).await;
@@ -96,7 +97,7 @@ async fn after_kill_nine_each_connection_to_a_chat_with_a_lost_question_is_told_
     for chat in [&empty, &said, &closed] {
         is_told_nothing(&mut connect(process.address, chat, None).await).await;
     }
-    // What is asked of this process is on its way, or was told of where it failed.
+    // The answer to a question that this process was asked is on its way: nothing is told of it.
     let asked = &chats[0];
     ask(&client, asked, "again?").await;
     let mut live = connect(process.address, asked, None).await;

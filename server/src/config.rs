@@ -49,8 +49,11 @@ impl Config {
 /// Every bound of the server.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes at most in a request's body; more is 413.
+    /// Bytes at most in a request's body, unless it is a message's; more is 413.
     pub body_bytes: usize,
+    /// Bytes at most in the body of a message; more is 413. Enough for the longest content, metadata and names, each
+    /// character written as an escape of its own: 12 bytes a character where two escapes are needed.
+    pub message_body_bytes: usize,
     /// HTTP connections at one time, live connections apart. At the limit a new one displaces the one that has been waiting
     /// for its peer longest, of the client addresses that have the most; if the server works for all of them, it waits.
     pub connections: usize,
@@ -95,7 +98,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 64 * 1024,
+            body_bytes: 256 * 1024,
+            message_body_bytes: 512 * 1024,
             connections: 10_000,
             connections_per_address: 2_000,
             connection_bytes: 24 * 1024 * 1024,

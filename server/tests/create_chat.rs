@@ -116,7 +116,7 @@ async fn every_bound_is_taken_at_its_edge() {
     ] {
         server.client().create_chat(&request, 201).await;
     }
-    let padded = format!("{}{}", json!({ "user_id": "u" }), " ".repeat(64 * 1024 - r#"{"user_id":"u"}"#.len()));
+    let padded = format!("{}{}", json!({ "user_id": "u" }), " ".repeat(256 * 1024 - r#"{"user_id":"u"}"#.len()));
     server.client().create_chat_from(padded, 201).await;
     server.stop().await;
 }

@@ -244,7 +244,7 @@ async fn a_wrong_path_is_named_before_a_wrong_request_and_that_before_what_the_d
             if body.is_some() {
                 let body = || Some(b"{}".to_vec());
                 untyped.send(method.clone(), &at(chat, "nobody"), body(), 415).await;
-                let large = Some(vec![b' '; 70_000]);
+                let large = Some(vec![b' '; 512 * 1024 + 1]);
                 client.send(method.clone(), &at(chat, "nobody"), large, 413).await;
             }
         }

@@ -108,7 +108,7 @@ async fn each_failure_looks_like_its_example() {
     let failures = [
         (400, server.client().create_chat(&json!({}), 400).await),
         (401, Client::new(server.address).key("an-unknown-api-key").create_chat(&user, 401).await),
-        (413, server.client().create_chat_from(" ".repeat(70_000), 413).await),
+        (413, server.client().create_chat_from(" ".repeat(256 * 1024 + 1), 413).await),
         (415, server.client().header("Content-Type", "text/plain").create_chat(&user, 415).await),
         (422, idempotent.create_chat(&user, 422).await),
     ];

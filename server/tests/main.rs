@@ -40,6 +40,7 @@ mod recovery;
 mod released;
 mod sdk;
 mod shutdown;
+mod sizes;
 mod tenancy;
 mod tickets;
 mod unanswered;

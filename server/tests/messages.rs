@@ -223,7 +223,7 @@ async fn what_is_wrong_with_a_message_is_named() {
     let all = client.send_message(&id, &json!({ "sender_role": "x", "metadata": 1, "role": "user" }), 400).await;
     let pointers: Vec<String> = all.errors().into_iter().map(|(pointer, _)| pointer).collect();
     assert_eq!(pointers, ["/content", "/sender_role", "/metadata", "/role"]);
-    client.send_message(&id, &json!({ "content": "é".repeat(32_768) }), 413).await;
+    client.send_message(&id, &json!({ "content": "é".repeat(262_144) }), 413).await;
     client.send_message(&id, &json!({ "content": "x".repeat(32_768) }), 201).await;
     assert_eq!(client.get_chat(&id, 200).await.json()["message_count"], 1);
     server.stop().await;

@@ -168,14 +168,14 @@ async fn a_body_must_be_declared_as_json() {
 async fn a_body_over_the_limit_is_413_declared_or_not() {
     let database = TestDatabase::create().await;
     let server = TestServer::start(&database).await;
-    let answer = server.client().create_chat_from(" ".repeat(64 * 1024 + 1), 413).await;
+    let answer = server.client().create_chat_from(" ".repeat(256 * 1024 + 1), 413).await;
     assert_eq!(answer.problem(), "payload_too_large");
-    assert_eq!(answer.json()["detail"], "The body must have at most 65536 bytes.");
+    assert_eq!(answer.json()["detail"], "The body must have at most 262144 bytes.");
 
     // Chunked, so that the length is known only when it is too late.
     let head = "POST /api/v1/chats/ HTTP/1.1\r\nHost: x\r\nX-API-Key: test-bootstrap-api-key\r\n\
         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
     let request = format!("{head}{}0\r\n\r\n", chunk.repeat(5));
     let answer = raw(server.address, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("payload_too_large"), "{answer}");

@@ -70,7 +70,9 @@ fn the_limits_are_those_of_the_server() {
     assert_eq!(
         said,
         [
-            format!("{}, else 1009", kib(message)),
+            format!("{}, else `error` `payload_too_large`", kib(message)),
+            format!("up to {} MiB of it, else 1009", realtime.skipped_bytes / (1024 * 1024)),
+            format!("{} MiB, else `error` `unavailable`", realtime.arriving_bytes / (1024 * 1024)),
             format!("complete after {}, or up to a ping later, else 4008", seconds(realtime.message)),
             format!("{}–{} characters", Content::MIN_CHARS, Content::MAX_CHARS),
             format!("{}–{} characters", ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS),

@@ -17,8 +17,8 @@ use crate::metadata::Given;
 use crate::realtime::outbox::{Outgoing, Receipt};
 use crate::realtime::sender::{Sender, over};
 
-/// The largest frame that the server reads, in bytes. It would end the session over a larger one.
-const MAX_FRAME: usize = 64 * 1024;
+/// The largest frame that the server takes, in bytes. It has room for the longest content and the largest metadata.
+const MAX_FRAME: usize = 512 * 1024;
 /// The protocol's bound for a `client_message_id`, in characters.
 const MAX_CLIENT_MESSAGE_ID: usize = 128;
 
@@ -43,7 +43,7 @@ const MAX_CLIENT_MESSAGE_ID: usize = 128;
 /// Besides: [`Timeout`](crate::ErrorKind::Timeout) when it is not acknowledged in [time](OutgoingMessage::timeout), and
 /// [`Closed`](crate::ErrorKind::Closed) when the session ends before. With both, the error knows whether the message
 /// [may have been stored](Error::was_maybe_processed), and its [name](Error::client_message_id).
-/// [`InvalidCall`](crate::ErrorKind::InvalidCall) is a message that could not be answered: one that takes more than 64 KiB
+/// [`InvalidCall`](crate::ErrorKind::InvalidCall) is a message that could not be answered: one that takes more than 512 KiB
 /// as JSON, metadata that is no JSON object, a name that is none.
 #[must_use = "a message is not sent until it is awaited"]
 pub struct OutgoingMessage {
@@ -128,8 +128,8 @@ impl OutgoingMessage {
         let frame = serde_json::to_string(&frame).expect("strings and checked metadata are JSON");
         if frame.len() > MAX_FRAME {
             return Err(Error::invalid_call(format!(
-                "the message takes {} bytes as JSON, and the server reads {MAX_FRAME} at most: Client::send_message takes \
-                 larger ones",
+                "the message takes {} bytes as JSON, and the server takes {MAX_FRAME} at most, here and by \
+                 Client::send_message: shorten its content or its metadata",
                 frame.len()
             )));
         }

@@ -268,7 +268,7 @@ async fn a_message_that_could_not_be_answered_is_not_sent() {
     .await;
     let session = connect(&server).await;
     for (message, expected) in [
-        (session.send("x".repeat(65_536)), "65536"),
+        (session.send("x".repeat(524_288)), "524288"),
         (session.send("x").metadata([1]), "an array"),
         (session.send("x").client_message_id(""), "1 to 128"),
         (session.send("x").client_message_id("é".repeat(129)), "1 to 128"),

@@ -49,7 +49,7 @@ impl ChatsApi {
     ///
     /// Send an `Idempotency-Key` to make repeating the request safe: for 24 hours the same key with the same body gets
     /// the first answer again, marked `Idempotency-Replayed: true`, and one chat exists in the end; with another body
-    /// it is refused with 422. The body may have at most 64 KiB.
+    /// it is refused with 422. The body may have at most 256 KiB.
     #[oai(path = "/", method = "post", operation_id = "create_chat")]
     async fn create_chat(
         &self,

@@ -20,6 +20,7 @@ use crate::{
         self, ClientMessageId, Content, MediaType, MediaUrl, Messages, Metadata, NewMessage, Order, Origin, Role,
         UserId,
     },
+    config::Limits,
     http::{
         answer::Created,
         auth::Caller,
@@ -77,7 +78,7 @@ impl MessagesApi {
     ///
     /// Two ways make repeating the request safe: an `Idempotency-Key`, as everywhere, for 24 hours; and a
     /// `client_message_id`, which is unique in its chat for good: a second message under the same one is the first,
-    /// answered again and marked `Idempotency-Replayed: true`. The body may have at most 64 KiB.
+    /// answered again and marked `Idempotency-Replayed: true`. The body may have at most 512 KiB.
     #[oai(path = "/:chat_id/messages", method = "post", operation_id = "send_message")]
     async fn send_message(
         &self,
@@ -175,6 +176,10 @@ pub(crate) struct SendMessageRequest {
 }
 
 impl FromMembers for SendMessageRequest {
+    fn max_bytes(limits: &Limits) -> usize {
+        limits.message_body_bytes
+    }
+
     fn from_members(members: &mut Members<'_>) -> Option<Self> {
         let content = members.required("content");
         let sender_role = members.optional("sender_role");

@@ -36,7 +36,7 @@ impl TicketsApi {
     ///
     /// There is no `Idempotency-Key`: only a hash of the ticket is kept, so there is no first answer to repeat. Repeating
     /// the request is safe all the same: it makes another ticket, and one that was lost on the way expires unused. The
-    /// body may have at most 64 KiB.
+    /// body may have at most 256 KiB.
     #[oai(path = "/:chat_id/tickets", method = "post", operation_id = "create_ticket")]
     async fn create_ticket(
         &self,

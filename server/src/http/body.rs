@@ -53,6 +53,11 @@ pub(crate) trait FromMembers: Type + Sized {
     /// alone, since generators make code of two that does not compile; the operation's description names the others.
     const OTHER_MEDIA_TYPES: &'static [&'static str] = &[];
 
+    /// Bytes at most in the body.
+    fn max_bytes(limits: &Limits) -> usize {
+        limits.body_bytes
+    }
+
     /// Takes every member it knows; [`Members`] gathers what is wrong.
     fn from_members(members: &mut Members<'_>) -> Option<Self>;
 }
@@ -100,7 +105,7 @@ impl<T> JsonBody<T> {
 impl<T: FromMembers> JsonBody<T> {
     async fn read(request: &Request, body: &mut RequestBody) -> std::result::Result<Self, Problem> {
         check_media_type(request, T::OTHER_MEDIA_TYPES)?;
-        let bytes = read_bytes(request, body).await?;
+        let bytes = read_bytes(request, body, T::max_bytes).await?;
         Ok(Self { value: parse(&bytes), bytes })
     }
 }
@@ -142,9 +147,13 @@ fn check_media_type(request: &Request, others: &[&str]) -> std::result::Result<(
     if is_json && is_utf8 { Ok(()) } else { Err(Problem::new(Code::UnsupportedMediaType)) }
 }
 
-async fn read_bytes(request: &Request, body: &mut RequestBody) -> std::result::Result<Bytes, Problem> {
+async fn read_bytes(
+    request: &Request,
+    body: &mut RequestBody,
+    max_bytes: fn(&Limits) -> usize,
+) -> std::result::Result<Bytes, Problem> {
     let limits = request.data::<Arc<Limits>>();
-    let (limit, patience) = limits.map_or((0, Duration::ZERO), |limits| (limits.body_bytes, limits.body));
+    let (limit, patience) = limits.map_or((0, Duration::ZERO), |limits| (max_bytes(limits), limits.body));
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Before the body is read: an honest client learns it at once.
     if declared.is_some_and(|length: u64| length > limit as u64) {

@@ -116,7 +116,7 @@ impl Realtime {
             let open = realtime.metrics.opened();
             // A peer that goes away in between takes its place in the room with it.
             let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCHING, upgrade).await else { return };
-            let stream = upgrade::stream(upgraded).await;
+            let stream = upgrade::stream(upgraded, &realtime.limits, &realtime.budget).await;
             let socket = Socket {
                 stream,
                 tenant: join.tenant,

@@ -6,8 +6,10 @@ use poem::{Endpoint, Request, Response, endpoint::make};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as WsMessage};
 
 use super::{
+    RealtimeLimits,
     end::{self, End},
-    metered::{self, Metered},
+    message_budget::MessageBudget,
+    metered::{self, Incoming, Metered},
     upgrade,
 };
 use crate::http::{listen::Upgraded, problem::Problem};
@@ -22,7 +24,9 @@ pub(crate) fn echo() -> impl Endpoint<Output = Response> {
         let upgrade = upgrade::take(&request)?;
         tokio::spawn(async move {
             if let Ok(upgraded) = upgrade.await {
-                repeat(upgrade::stream(upgraded).await).await;
+                let limits = RealtimeLimits::default();
+                let budget = MessageBudget::new(limits.arriving_bytes);
+                repeat(upgrade::stream(upgraded, &limits, &budget).await).await;
             }
         });
         Ok::<_, Problem>(upgrade::switching_protocols(accept))
@@ -32,7 +36,7 @@ pub(crate) fn echo() -> impl Endpoint<Output = Response> {
 async fn repeat(mut stream: WebSocketStream<Metered<Upgraded>>) {
     while let Some(read) = metered::next(&mut stream).await {
         let sent = match read {
-            Ok(message @ (WsMessage::Text(_) | WsMessage::Binary(_))) => stream.send(message).await,
+            Ok(Incoming::Message(message @ (WsMessage::Text(_) | WsMessage::Binary(_)))) => stream.send(message).await,
             Ok(_) => Ok(()),
             Err(error) => {
                 if let End::Close(close) = End::of(&error) {

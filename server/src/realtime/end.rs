@@ -34,7 +34,7 @@ impl End {
             WsError::Utf8(_) => Self::Close(Close::InvalidText),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             WsError::Protocol(_) => Self::Close(Close::ProtocolError),
-            WsError::Io(error) if metered::is_too_much(error) => Self::Close(Close::TooBig),
+            WsError::Io(error) => metered::close_for(error).map_or(Self::Gone, Self::Close),
             _ => Self::Gone,
         }
     }

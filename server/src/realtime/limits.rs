@@ -7,6 +7,14 @@ pub struct RealtimeLimits {
     pub connections: usize,
     /// Bytes at most that wait for a connection to take them; one that falls further behind is closed.
     pub outbox_bytes: usize,
+    /// Bytes at most in a message, whole or in fragments; a larger one is skipped and answered by an error. Enough for the
+    /// longest content, metadata and name, each character written as an escape.
+    pub message_bytes: usize,
+    /// Bytes of a message that are skipped at most, heads of frames included; beyond that the connection is closed.
+    pub skipped_bytes: usize,
+    /// Bytes of messages that are arriving, of all connections together; one of more than 16 KiB that finds no room is
+    /// skipped and answered by an error.
+    pub arriving_bytes: usize,
     /// Between two pings, less up to a fifth.
     pub ping: Duration,
     /// How long a peer may be silent before it is taken for gone.
@@ -34,6 +42,9 @@ impl Default for RealtimeLimits {
         Self {
             connections: 100_000,
             outbox_bytes: 1024 * 1024,
+            message_bytes: 512 * 1024,
+            skipped_bytes: 16 * 1024 * 1024,
+            arriving_bytes: 32 * 1024 * 1024,
             ping: Duration::from_secs(25),
             idle: Duration::from_mins(1),
             message: Duration::from_secs(30),

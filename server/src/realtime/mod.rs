@@ -5,7 +5,7 @@
 //! ```text
 //! connect     who asks, for which chat; refuses with a problem, or switches protocols
 //! upgrade     the handshake, and the stream with small buffers
-//! metered     bounds what is read for one message
+//! metered     bounds what is read for one message, and skips one that is too large (frame_filter)
 //! hub         the connection's inbox enters the chat's room, before the chat is read: nothing falls in between
 //! session     replays what was missed from SQL, page by page; joins when nothing is missing; live from then on
 //! socket      moves frames between the stream, the inbox, the writer and the session
@@ -24,9 +24,12 @@ mod document;
 #[cfg(feature = "echo")]
 mod echo;
 mod end;
+mod frame_filter;
 pub(crate) mod hub;
 mod inbox;
 mod limits;
+mod member_scanner;
+mod message_budget;
 mod metered;
 pub(crate) mod protocol;
 mod session;
@@ -40,7 +43,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{protocol::Close, session::Bounds};
+use self::{message_budget::MessageBudget, protocol::Close, session::Bounds};
 use crate::{
     chat::{Chats, Messages, Tickets},
     clock::Moments,
@@ -68,6 +71,8 @@ pub(crate) struct Realtime {
     answers: Answers,
     moments: Moments,
     limits: RealtimeLimits,
+    /// The memory of messages that are arriving.
+    budget: Arc<MessageBudget>,
     origins: Vec<String>,
     metrics: RealtimeMetrics,
     slots: Arc<Semaphore>,
@@ -105,6 +110,7 @@ impl Realtime {
             answers,
             moments,
             limits,
+            budget: MessageBudget::new(limits.arriving_bytes),
             origins,
             metrics,
             slots,

@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     answers::question_abandoned,
+    frame_filter::{SkipReason, SkippedMessage},
     inbox::Item,
     protocol::{
         ClientFrame, ClientMessage, Close, ErrorCode,
@@ -57,6 +58,8 @@ pub(crate) enum Input {
     Control,
     /// The peer sent bytes.
     Binary,
+    /// The peer sent a message that was not kept.
+    Skipped(SkippedMessage),
     /// Stored messages after `delivered`, and whether there are more.
     Page(Result<(Vec<Message>, bool)>),
     /// Everything after `delivered` is in the inbox now.
@@ -177,6 +180,16 @@ impl Session {
                 self.spend(now, effects);
             }
             Input::Binary => effects.push(Effect::Close(Close::UnsupportedData)),
+            Input::Skipped(SkippedMessage { reason, client_message_id }) => {
+                self.heard = now;
+                if self.spend(now, effects) {
+                    let code = match reason {
+                        SkipReason::TooLarge => ErrorCode::PayloadTooLarge,
+                        SkipReason::NoRoom => ErrorCode::Unavailable,
+                    };
+                    effects.push(Effect::Send(encode(&Failed::new(code, client_message_id), at)));
+                }
+            }
             Input::Page(Ok((messages, more))) => {
                 for message in messages {
                     if self.may_be_own(&message) {

@@ -21,7 +21,7 @@ use super::{
     Realtime,
     end::{self, End},
     hub::Membership,
-    metered::{self, Metered},
+    metered::{self, Incoming, Metered},
     protocol::Close,
     session::{Effect, Input, Session},
 };
@@ -82,14 +82,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             let input = tokio::select! {
                 frame = metered::next(&mut self.stream), if self.session.may_read() => match frame {
-                    Some(Ok(WsMessage::Text(text))) => Input::Text(text),
-                    Some(Ok(WsMessage::Binary(_))) => Input::Binary,
-                    Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => Input::Control,
-                    Some(Ok(WsMessage::Close(_))) => {
-                        end::agree(&mut self.stream).await;
-                        return End::Gone;
-                    }
-                    Some(Ok(WsMessage::Frame(_))) => continue,
+                    Some(Ok(Incoming::Message(message))) => match message {
+                        WsMessage::Text(text) => Input::Text(text),
+                        WsMessage::Binary(_) => Input::Binary,
+                        WsMessage::Ping(_) | WsMessage::Pong(_) => Input::Control,
+                        WsMessage::Close(_) => {
+                            end::agree(&mut self.stream).await;
+                            return End::Gone;
+                        }
+                        WsMessage::Frame(_) => continue,
+                    },
+                    Some(Ok(Incoming::Skipped(skipped))) => Input::Skipped(skipped),
                     Some(Err(error)) => return End::of(&error),
                     None => return End::Gone,
                 },

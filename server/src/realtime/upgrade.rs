@@ -3,6 +3,8 @@
 //! Not poem's own: that takes 128 KiB for the read buffer of every connection, copies a text for every recipient, and has
 //! no bound on what waits to be written.
 
+use std::sync::Arc;
+
 use poem::{
     Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
@@ -16,7 +18,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::metered::Metered;
+use super::{RealtimeLimits, message_budget::MessageBudget, metered::Metered};
 use crate::{
     error::Cause,
     http::{
@@ -30,8 +32,6 @@ use crate::{
 const VERSION: &str = "13";
 /// Bytes of a connection's read buffer, taken at once, and bytes gathered before they are written.
 const BUFFER: usize = 4 * 1024;
-/// Bytes at most in a message, whole or in fragments.
-pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 /// Bytes that may wait to be written; writing waits for the peer beyond that.
 const MAX_UNWRITTEN: usize = 256 * 1024;
 
@@ -76,14 +76,19 @@ pub(crate) fn switching_protocols(accept: HeaderValue) -> Response {
 }
 
 /// The server's end of an upgraded connection.
-pub(crate) async fn stream(upgraded: Upgraded) -> WebSocketStream<Metered<Upgraded>> {
+pub(super) async fn stream(
+    upgraded: Upgraded,
+    limits: &RealtimeLimits,
+    budget: &Arc<MessageBudget>,
+) -> WebSocketStream<Metered<Upgraded>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_write_buffer_size(MAX_UNWRITTEN)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    WebSocketStream::from_raw_socket(Metered::new(upgraded), Role::Server, Some(config)).await
+        .max_message_size(Some(limits.message_bytes))
+        .max_frame_size(Some(limits.message_bytes));
+    let metered = Metered::new(upgraded, limits, budget);
+    WebSocketStream::from_raw_socket(metered, Role::Server, Some(config)).await
 }
 
 /// Whether a header of tokens has this one, in any case and among others.

@@ -13,7 +13,6 @@ use super::{
     RealtimeLimits,
     connect::{API_KEY, ConnectByTicket, ConnectChat, ConnectQuery, HEADERS, PATH, TICKET},
     protocol::{Close, ErrorCode, event, frame},
-    upgrade::MAX_MESSAGE,
 };
 use crate::{
     api::{json_schema, name_schemas},
@@ -67,7 +66,7 @@ fn description() -> String {
          When the server ends a connection, the code says why. Of a code that is not listed, 4000–4007 mean that \
          connecting again does not help, and all others that it does.\n\n\
          | code | why | connect again |\n|---|---|---|\n",
-        MAX_MESSAGE / 1024
+        RealtimeLimits::default().message_bytes / 1024
     );
     let rows = Close::ALL.iter().map(|close| {
         let reconnect = if close.reconnect() { "yes" } else { "no" };
@@ -129,7 +128,8 @@ fn channel() -> Value {
 /// What a client should know, unless whoever embeds the server has set it otherwise.
 fn limits(limits: &RealtimeLimits) -> Value {
     json!({
-        "message_bytes": MAX_MESSAGE,
+        "message_bytes": limits.message_bytes,
+        "skipped_bytes": limits.skipped_bytes,
         "messages_in_flight": limits.in_flight,
         "other_frames_at_once": limits.burst,
         "other_frame_again_ms": milliseconds(limits.refill),

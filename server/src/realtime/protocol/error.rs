@@ -2,6 +2,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     InvalidRequest,
+    PayloadTooLarge,
     ChatClosed,
     Unavailable,
     Internal,
@@ -10,12 +11,19 @@ pub(crate) enum ErrorCode {
 
 impl ErrorCode {
     /// All of them, for the document.
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::InvalidRequest, Self::ChatClosed, Self::Unavailable, Self::Internal, Self::AssistantFailed];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::InvalidRequest,
+        Self::PayloadTooLarge,
+        Self::ChatClosed,
+        Self::Unavailable,
+        Self::Internal,
+        Self::AssistantFailed,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::PayloadTooLarge => "payload_too_large",
             Self::ChatClosed => "chat_closed",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -27,6 +35,7 @@ impl ErrorCode {
     pub(crate) const fn sentence(self) -> &'static str {
         match self {
             Self::InvalidRequest => "The frame is not valid.",
+            Self::PayloadTooLarge => "The message has more bytes than the server takes; it was not stored.",
             Self::ChatClosed => "This chat is closed; it takes no messages until it is made active again.",
             Self::Unavailable => "The message was not stored; try again later.",
             Self::Internal => "The server failed to store the message.",
@@ -37,7 +46,7 @@ impl ErrorCode {
     /// Whether the same again may succeed.
     pub(crate) const fn is_retryable(self) -> bool {
         match self {
-            Self::InvalidRequest | Self::ChatClosed => false,
+            Self::InvalidRequest | Self::PayloadTooLarge | Self::ChatClosed => false,
             Self::Unavailable | Self::Internal | Self::AssistantFailed => true,
         }
     }

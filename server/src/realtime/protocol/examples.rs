@@ -123,7 +123,9 @@ impl Examples for Failed {
         frames(ErrorCode::ALL.iter().map(|code| match code {
             ErrorCode::InvalidRequest => Self::detailed(*code, "/content must not be empty", name().0),
             ErrorCode::AssistantFailed => Self::new(*code, None),
-            ErrorCode::ChatClosed | ErrorCode::Unavailable | ErrorCode::Internal => Self::new(*code, name().0),
+            ErrorCode::PayloadTooLarge | ErrorCode::ChatClosed | ErrorCode::Unavailable | ErrorCode::Internal => {
+                Self::new(*code, name().0)
+            }
         }))
     }
 }

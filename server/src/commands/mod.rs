@@ -52,7 +52,8 @@ enum Command {
 /// Where the data is.
 #[derive(Debug, Args)]
 struct Database {
-    /// `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
+    /// `sqlite://path` or `postgres://user:password@host/database`. A SQLite file that is missing is created by `serve`
+    /// alone.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = Config::DATABASE)]
     database_url: Unshown,
 }

@@ -20,6 +20,7 @@ mod design;
 mod document;
 mod documentation;
 mod faults;
+mod first_run;
 mod idempotency;
 mod limits;
 mod listening;

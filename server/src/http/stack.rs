@@ -13,6 +13,7 @@ use poem::{
     http::{HeaderMap, HeaderName, HeaderValue},
 };
 use poem_openapi::OperationId;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     context::{Context, REQUEST_ID, RequestId},
@@ -28,8 +29,8 @@ const NO_OPERATION: &str = "none";
 /// What every path of the interface begins with.
 const API: &str = "/api/";
 
-/// The whole server as one endpoint that cannot fail.
-pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Refuse {
+/// The whole server as one endpoint that cannot fail; not ready any more once `stopping` is cancelled.
+pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl Endpoint<Output = Response> + Refuse {
     let document = api::document();
     let mut paths = Paths::of(&document)
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::OPENAPI_31, docs::ASYNCAPI, realtime::PATH])
@@ -38,7 +39,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Re
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
-        .at("/readyz", get(health::readyz(store)))
+        .at("/readyz", get(health::readyz(store, stopping)))
         .at("/metrics", get(health::metrics(metrics.clone())))
         .at(docs::OPENAPI, get(docs::document("openapi_json", &document)))
         .at(docs::OPENAPI_31, get(docs::document("openapi_31_json", &api::document_31())))

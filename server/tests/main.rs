@@ -21,6 +21,7 @@ mod document;
 mod documentation;
 mod faults;
 mod first_run;
+mod home;
 mod idempotency;
 mod limits;
 mod listening;

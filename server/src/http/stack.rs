@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::{Context, REQUEST_ID, RequestId},
-    docs, health,
+    docs, health, home,
     listen::Refuse,
     paths::Paths,
     problem::{self, Code, Problem},
@@ -34,7 +34,8 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
     let document = api::document();
     let mut paths = Paths::of(&document)
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::OPENAPI_31, docs::ASYNCAPI, realtime::PATH])
-        .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
+        .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"])
+        .and_get_exactly(home::PATHS);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let mut beside = Route::new()
@@ -52,6 +53,7 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
     {
         beside = beside.at(realtime::ECHO, get(realtime::echo()));
     }
+    beside = home::route(beside, demo.is_some());
     if let Some(backend) = demo {
         paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
         beside = demo::route(beside, backend);

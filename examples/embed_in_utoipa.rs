@@ -4,7 +4,7 @@
 //! them without a copy. The program prints that document:
 //!
 //! ```text
-//! cargo run -p parlor-examples --example embed_in_utoipa
+//! cargo run --release -p parlor-examples --example embed_in_utoipa
 //! ```
 //!
 //! With `PARLOR_API_KEY` set it also opens a ticket, which creates a chat on the server at `PARLOR_URL`

@@ -10,7 +10,7 @@
 //! All talk to the server at `PARLOR_URL`, by default `http://localhost:8000`, with the key in `PARLOR_API_KEY`:
 //!
 //! ```text
-//! PARLOR_API_KEY=… cargo run -p parlor-examples --example quickstart
+//! PARLOR_API_KEY=… cargo run --release -p parlor-examples --example quickstart
 //! ```
 
 /// The README's program compiles against the SDK as it is.

@@ -1,8 +1,8 @@
 //! A chat in the terminal: each line is sent as a message, and what happens in the chat is printed.
 //!
 //! ```text
-//! PARLOR_API_KEY=your-tenant-api-key cargo run -p parlor-examples --example live_chat -- ada
-//! PARLOR_API_KEY=your-tenant-api-key cargo run -p parlor-examples --example live_chat -- grace CHAT_ID
+//! PARLOR_API_KEY=your-tenant-api-key cargo run --release -p parlor-examples --example live_chat -- ada
+//! PARLOR_API_KEY=your-tenant-api-key cargo run --release -p parlor-examples --example live_chat -- grace CHAT_ID
 //! ```
 //!
 //! The first argument is the user, the second the chat, which the first of two terminals creates and prints. `/cancel`

@@ -1,7 +1,7 @@
 //! A first chat in a minute.
 //!
 //! ```text
-//! PARLOR_API_KEY=your-tenant-api-key cargo run -p parlor-examples --example quickstart
+//! PARLOR_API_KEY=your-tenant-api-key cargo run --release -p parlor-examples --example quickstart
 //! ```
 //!
 //! The server is expected at `http://localhost:8000`, or where `PARLOR_URL` says.

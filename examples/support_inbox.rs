@@ -1,7 +1,7 @@
 //! A small support desk: what it does with the chats of its customers, from the first question to the last.
 //!
 //! ```text
-//! PARLOR_API_KEY=your-tenant-api-key cargo run -p parlor-examples --example support_inbox
+//! PARLOR_API_KEY=your-tenant-api-key cargo run --release -p parlor-examples --example support_inbox
 //! ```
 //!
 //! The server is expected at `http://localhost:8000`, or where `PARLOR_URL` says. What the program creates it deletes

@@ -1,6 +1,6 @@
 //! The server as a value: what it is built from, how it runs, and the order in which it stops.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::{
     tenant::{Authenticator, Bootstrap, Tenants},
 };
 
-pub use crate::http::listen::bind;
+pub use crate::http::listen::BoundPort;
 
 /// How often what has expired is swept away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
@@ -32,6 +32,8 @@ const START_PAUSE: Duration = Duration::from_millis(100);
 /// A server that is ready to serve.
 #[derive(Debug)]
 pub struct App {
+    address: SocketAddr,
+    listener: TcpListener,
     store: Store,
     moments: Moments,
     bootstrap: Bootstrap,
@@ -53,21 +55,22 @@ pub(crate) struct Services {
 }
 
 impl App {
-    /// Opens the database, brings it up to date, and makes sure that it has a key.
+    /// Opens the database, brings it up to date, listens on `port`, and then makes sure that the database has a key: a key
+    /// is stored only by a server that can be reached.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached;
-    /// [`Error::Invalid`] when the assistant cannot be set up.
-    pub async fn open(config: Config) -> Result<Self> {
-        Self::open_at(config, Arc::new(SystemClock)).await
+    /// [`Error::Database`] when the database cannot be opened, [`Error::Unavailable`] when it stops to answer;
+    /// [`Error::Invalid`] when the assistant cannot be set up or the port cannot be listened on.
+    pub async fn open(config: Config, port: BoundPort) -> Result<Self> {
+        Self::open_at(config, port, Arc::new(SystemClock)).await
     }
 
     /// The same, with another clock.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn open_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let Config { database, bootstrap_key, assistant, origins, demo, limits } = config;
+    pub async fn open_at(config: Config, port: BoundPort, clock: Arc<dyn Clock>) -> Result<Self> {
+        let Config { database, bootstrap_key, keep_bootstrap_keys, assistant, origins, demo, limits } = config;
         let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
@@ -81,10 +84,12 @@ impl App {
             Store::open(&database, opener, moments.clone(), limits.database, writer, metrics_of_writer, listener);
         let store = store.await?;
         let tenants = Tenants::new(store.clone(), moments.clone());
+        let address = port.address();
+        let listener = port.listen()?;
         let bootstrap = {
             let attempt = || {
                 let (tenants, key) = (tenants.clone(), bootstrap_key.clone());
-                async move { tenants.bootstrap(key.as_ref()).await }
+                async move { tenants.bootstrap(key.as_ref(), keep_bootstrap_keys).await }
             };
             patiently(attempt).await?
         };
@@ -94,15 +99,15 @@ impl App {
         let authenticator = Authenticator::new(store.clone(), clock, limits.key_cache_entries, limits.key_cache);
         let authenticator = Arc::new(authenticator);
         let demo = if demo {
-            let principal = {
-                let attempt = || {
-                    let tenants = tenants.clone();
-                    async move { tenants.key_of_nobody(demo::KEY_NAME).await }
-                };
-                patiently(attempt).await?
+            let attempt = || {
+                let tenants = tenants.clone();
+                async move { tenants.key_of_nobody(demo::KEY_NAME).await }
             };
             let (authenticator, chats, tickets) = (authenticator.clone(), chats.clone(), tickets.clone());
-            Some(demo::Backend { principal, authenticator, chats, tickets })
+            // Not an end of the start: a first key that has just been stored must still be shown.
+            let principal = patiently(attempt).await;
+            let principal = principal.inspect_err(|error| tracing::error!(%error, "the demo is off: it has no key"));
+            principal.ok().map(|principal| demo::Backend { principal, authenticator, chats, tickets })
         } else {
             None
         };
@@ -124,12 +129,22 @@ impl App {
         let limits = Arc::new(limits);
         let services =
             Services { chats, messages, tickets, authenticator, store: store.clone(), metrics, limits, realtime, demo };
-        Ok(Self { store, moments, bootstrap, services })
+        Ok(Self { address, listener, store, moments, bootstrap, services })
+    }
+
+    /// The address that the server listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What opening did about the database's first key.
     pub fn bootstrap(&self) -> &Bootstrap {
         &self.bootstrap
+    }
+
+    /// Whether there is a page at `/demo/`.
+    pub fn has_demo(&self) -> bool {
+        self.services.demo.is_some()
     }
 
     /// The operators' side: tenants and keys.
@@ -142,22 +157,32 @@ impl App {
         self.services.tickets.clone()
     }
 
-    /// Serves on `listener` until `shutdown` is cancelled. Then, in this order: no connection is accepted any more;
-    /// accepted requests finish, while answers that stream are stored as far as they have come and live connections are
-    /// sent what waits for them and closed; the writer commits what is queued; the database is closed.
-    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
-        let Self { store, moments, services, .. } = self;
+    /// Serves until `shutdown` is cancelled. Then, in this order: `/readyz` answers 503, and everything else goes on for
+    /// [`Limits::drain_delay`]; no connection is accepted any more; accepted requests finish, while answers that stream are
+    /// stored as far as they have come and live connections are sent what waits for them and closed; the writer commits
+    /// what is queued; the database is closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { listener, store, moments, services, .. } = self;
         let limits = services.limits.clone();
+        let closing = CancellationToken::new();
+        let delay = async {
+            shutdown.cancelled().await;
+            if !limits.drain_delay.is_zero() {
+                tokio::time::sleep(limits.drain_delay).await;
+                tracing::info!("closing the port after the drain delay");
+            }
+            closing.cancel();
+        };
         let sweep = tokio::spawn(sweep(store.clone(), moments));
         let realtime = services.realtime.clone();
         let live = async {
             tokio::join!(realtime.watch_keys(), async {
-                shutdown.cancelled().await;
+                closing.cancelled().await;
                 realtime.close().await;
             });
         };
-        let requests = listen::serve(listener, stack::stack(services), &limits, shutdown.clone());
-        tokio::join!(requests, live);
+        let requests = listen::serve(listener, stack::stack(services, shutdown.clone()), &limits, closing.clone());
+        tokio::join!(delay, requests, live);
         sweep.abort();
         store.close().await;
     }

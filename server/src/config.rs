@@ -16,6 +16,8 @@ pub struct Config {
     pub database: DatabaseUrl,
     /// A key to add to the tenant `default` when the database does not know it; `None`: an empty database gets a random one.
     pub bootstrap_key: Option<ApiKey>,
+    /// Whether the bootstrap keys of earlier starts stay valid beside `bootstrap_key`; otherwise it replaces them.
+    pub keep_bootstrap_keys: bool,
     /// Who answers users' messages.
     pub assistant: Provider,
     /// The sites whose pages may open live connections, as browsers name them in `Origin`: `https://example.org`. Empty:
@@ -38,6 +40,7 @@ impl Config {
         Self {
             database,
             bootstrap_key: None,
+            keep_bootstrap_keys: false,
             assistant: Provider::None,
             origins: Vec::new(),
             demo: false,
@@ -75,6 +78,9 @@ pub struct Limits {
     /// Bytes per second that a peer must take of an answer in the long run: each byte prolongs its time accordingly, to at
     /// most [`Self::write`] from then on.
     pub write_rate: u32,
+    /// How long the port stays open and requests are served after a signal to stop, while `/readyz` answers 503: the time
+    /// in which a load balancer notices. Zero closes the port at once.
+    pub drain_delay: Duration,
     /// After a signal to stop: how long a peer may take to go on with a head, a body or an answer that has begun.
     pub stop_grace: Duration,
     /// How long accepted requests may take to finish after a signal to stop.
@@ -108,6 +114,7 @@ impl Default for Limits {
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
             write_rate: 1_024,
+            drain_delay: Duration::ZERO,
             stop_grace: Duration::from_secs(1),
             drain: Duration::from_secs(30),
             key_cache: Duration::from_secs(2),

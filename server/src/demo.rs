@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use poem::{
-    Endpoint, EndpointExt as _, IntoEndpoint as _, Request, Response, Route,
+    Endpoint, EndpointExt as _, IntoEndpoint as _, Request, Route,
     endpoint::make_sync,
     get,
     http::{HeaderMap, header},
@@ -28,11 +28,12 @@ use crate::{
         answer::{Created, Issued},
         body::{FromMembers, Json, JsonBody, Members},
         context::Context,
-        docs::{named, shared},
+        docs::named,
         origin,
         path::Path,
         problem::{Code, Problem},
         query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
+        static_file::static_file,
     },
     tenant::{Authenticator, Principal},
 };
@@ -70,12 +71,6 @@ pub(crate) const GET: &[&str] = &[
 /// The paths that take POST.
 pub(crate) const POST: &[&str] = &[CHATS, "/demo/chats/{chat_id}/tickets"];
 
-/// Nothing but these files and this server, no script or style in the markup, and no markup out of a string: were what
-/// somebody writes ever taken for code, the browser would refuse it.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'; trusted-types 'none'";
-
 /// Adds the demo to `routes`.
 pub(crate) fn route(routes: Route, backend: Backend) -> Route {
     let backend = OpenApiService::new(backend, "Parlor's demo", env!("CARGO_PKG_VERSION")).into_endpoint();
@@ -108,18 +103,7 @@ fn style(text: &'static str) -> impl Endpoint {
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl Endpoint {
-    make_sync(move |_| {
-        let response = Response::builder()
-            .content_type(content_type)
-            .header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
-            .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-            .header(header::X_FRAME_OPTIONS, "DENY")
-            .header(header::REFERRER_POLICY, "no-referrer")
-            // The next version of the server may bring another page.
-            .header(header::CACHE_CONTROL, "no-cache")
-            .body(text);
-        named("demo_page", shared(response))
-    })
+    make_sync(move |_| static_file("demo_page", content_type, text))
 }
 
 /// Refuses what another site's page asks for, which a browser would send from inside the network that this server is in.

@@ -46,6 +46,9 @@ pub enum Error {
     /// A value an operator gave breaks a rule; the sentence says which.
     #[error("{0}")]
     Invalid(String),
+    /// The database cannot be opened; the sentence names it, the reason and the remedy, and no password.
+    #[error("{0}")]
+    Database(String),
     /// Something outside, as a rule the database, does not answer now. Trying again later is right; whether the work
     /// was done is unknown.
     #[error("temporarily unavailable: {0}")]

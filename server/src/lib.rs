@@ -26,13 +26,13 @@
 //! The server can be embedded:
 //!
 //! ```no_run
-//! use parlor_server::{app::{App, bind}, config::Config};
+//! use parlor_server::{app::{App, BoundPort}, config::Config};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let app = App::open(Config::new("sqlite://parlor.db".parse()?)).await?;
-//! let listener = bind(Config::LISTEN)?;
-//! app.run(listener, CancellationToken::new()).await;
+//! let port = BoundPort::bind(Config::LISTEN)?;
+//! let app = App::open(Config::new("sqlite://parlor.db".parse()?), port).await?;
+//! app.run(CancellationToken::new()).await;
 //! # Ok(())
 //! # }
 //! ```

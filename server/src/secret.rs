@@ -41,6 +41,12 @@ impl SecretHash {
         &self.0
     }
 
+    /// The first 8 hexadecimal digits, by which an operator can match a key with a row of `parlor key list`.
+    pub(crate) fn fingerprint(&self) -> String {
+        let [a, b, c, d, ..] = self.0;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// Whether `stored` is this hash, in a time that does not depend on where they differ.
     pub fn matches(&self, stored: &[u8]) -> bool {
         self.0.as_slice().ct_eq(stored).into()

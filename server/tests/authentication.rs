@@ -127,7 +127,7 @@ async fn of_many_keys_those_that_are_still_valid_are_told() {
     let url = database.url().parse().unwrap();
     let store = Store::open(
         &url,
-        Opener::Command,
+        Opener::Server,
         moments.clone(),
         limits.database,
         limits.writer,

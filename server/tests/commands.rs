@@ -93,9 +93,27 @@ async fn the_bootstrap_key_is_added_once_and_stays_revoked() {
 }
 
 #[tokio::test]
-async fn several_processes_may_start_on_one_empty_database_at_once() {
+async fn several_servers_may_start_on_one_empty_database_at_once() {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return;
+    }
+    let url = database.url().to_owned();
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            let url = url.clone();
+            std::thread::spawn(move || ServerProcess::spawn(&mut ServerProcess::command(&url)).finish())
+        })
+        .collect();
+    let greetings: Vec<String> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+    assert_eq!(greetings.iter().filter(|greeting| greeting.contains("plr_")).count(), 1, "one shows the first key");
+}
+
+#[tokio::test]
+async fn several_commands_may_run_at_once() {
     let database = TestDatabase::create().await;
     let url = database.url().to_owned();
+    ServerProcess::start(&url).finish();
     let starts: Vec<_> = (0..12)
         .map(|n| {
             let url = url.clone();
@@ -105,7 +123,7 @@ async fn several_processes_may_start_on_one_empty_database_at_once() {
     for start in starts {
         start.join().unwrap();
     }
-    assert_eq!(success(&url, &["tenant", "list"]).lines().count(), 13);
+    assert_eq!(success(&url, &["tenant", "list"]).lines().count(), 14, "a head, `default` and those");
 }
 
 #[tokio::test]
@@ -129,6 +147,7 @@ async fn a_second_server_on_one_sqlite_file_is_refused_and_the_first_goes_on() {
 async fn mistakes_are_answered_with_a_sentence_that_says_what_to_do() {
     let database = TestDatabase::create().await;
     let url = database.url();
+    ServerProcess::start(url).finish();
     success(url, &["tenant", "create", "acme"]);
     assert!(failure(url, &["tenant", "create", "acme"]).contains("a tenant named \"acme\" exists already"));
     assert!(failure(url, &["tenant", "create", ""]).contains("a name must have 1 to 100 characters"));
@@ -139,8 +158,10 @@ async fn mistakes_are_answered_with_a_sentence_that_says_what_to_do() {
 
     let mysql = failure("mysql://root:hunter2@localhost/x", &["tenant", "list"]);
     assert!(mysql.contains("sqlite:// or postgres://") && !mysql.contains("hunter2"), "{mysql}");
-    let nowhere = failure("postgres://parlor:hunter2@127.0.0.1:1/x", &["tenant", "list"]);
-    assert!(nowhere.contains("unavailable") && !nowhere.contains("hunter2"), "{nowhere}");
+    let memory = failure("sqlite::memory:", &["serve"]);
+    assert!(memory.contains("must name a file that can be written"), "{memory}");
+    let port = failure("postgres://parlor:hunter2@localhost:no/x", &["tenant", "list"]);
+    assert!(port.contains("DATABASE_URL cannot be understood: invalid port") && !port.contains("hunter2"), "{port}");
     let short = failure(url, &["serve", "--bootstrap-api-key", "hunter2"]);
     assert!(short.contains("16 to 255 visible ASCII characters") && !short.contains("hunter2"), "{short}");
     assert!(failure(url, &["serve", "--log", "parlor=loud"]).contains("cannot be understood"));

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use parlor_server::{app::bind, clock::SystemClock, config::Limits};
+use parlor_server::{app::BoundPort, clock::SystemClock, config::Limits};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -294,8 +294,9 @@ async fn an_idle_connection_goes_on_after_hyper_has_given_it_back() {
 
 #[tokio::test]
 async fn a_burst_of_connections_waits_in_the_kernel() {
-    let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let address = listener.local_addr().unwrap();
+    let port = BoundPort::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = port.address();
+    let _listener = port.listen().unwrap();
     let mut streams = Vec::new();
     // More than the 128 of a usual default; no more than an ordinary limit of descriptors allows.
     for _ in 0..300 {

@@ -1,12 +1,16 @@
 //! Stopping: what was accepted is finished, what comes later is not accepted.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use parlor_server::{clock::SystemClock, config::Limits};
 use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::support::{Client, KEY, ServerProcess, TestDatabase, TestServer, WriteLock};
+use crate::support::{Client, KEY, Live, ServerProcess, TestDatabase, TestServer, WriteLock};
 
 /// Waits until a request has reached the writer.
 async fn until_in_flight(metrics: &Client) {
@@ -21,8 +25,8 @@ async fn until_in_flight(metrics: &Client) {
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_finish_what_was_accepted_and_accept_no_more() {
-    for name in ["TERM", "INT"] {
+async fn each_signal_to_stop_finishes_what_was_accepted_and_accepts_no_more() {
+    for name in ["TERM", "INT", "HUP"] {
         let database = TestDatabase::create().await;
         let process = ServerProcess::start(database.url());
         let client = Client::new(process.address).key(KEY);
@@ -42,6 +46,79 @@ async fn sigterm_and_sigint_finish_what_was_accepted_and_accept_no_more() {
         assert!(process.wait().success());
         assert_eq!(database.count("SELECT COUNT(*) AS n FROM chats").await, 1);
     }
+}
+
+#[tokio::test]
+async fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
+    let database = TestDatabase::create().await;
+    let mut command = Command::new("nohup");
+    command
+        .arg(env!("CARGO_BIN_EXE_parlor"))
+        .env_clear()
+        .env("DATABASE_URL", database.url())
+        .env("PARLOR_LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let process = ServerProcess::spawn(&mut command);
+    process.signal("HUP");
+    // A signal that is not ignored has been taken by the time of the second answer.
+    for _ in 0..2 {
+        Client::new(process.address).get("/readyz", 200).await;
+    }
+    process.finish();
+}
+
+/// A server that stops in half a minute, and has been told to.
+async fn stopping(database: &TestDatabase) -> (ServerProcess, Client) {
+    let mut command = ServerProcess::command(database.url());
+    command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).args(["--drain-delay", "30s"]);
+    let process = ServerProcess::spawn(&mut command);
+    let client = Client::new(process.address).key(KEY);
+    client.get("/readyz", 200).await;
+    process.signal("TERM");
+    let not_ready = async {
+        while client.attempt(reqwest::Method::GET, "/readyz", None).await.unwrap().0 != 503 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), not_ready).await.expect("/readyz tells of the stop");
+    (process, client)
+}
+
+#[tokio::test]
+async fn during_the_drain_delay_everything_is_served_but_readiness() {
+    let database = TestDatabase::create().await;
+    let (process, client) = stopping(&database).await;
+    let answer = client.get("/readyz", 503).await;
+    assert_eq!(answer.problem(), "unavailable");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("stopping"));
+    // New connections, reads, writes and live connections.
+    let client = Client::new(process.address).key(KEY);
+    client.get("/healthz", 200).await;
+    let id = client.new_chat("u").await;
+    let headers = [("X-API-Key", KEY), ("X-User-ID", "u"), ("X-Chat-ID", &id)];
+    let mut live = Live::ask(process.address, "/ws/chat", &headers).await.unwrap();
+    live.event("connection_established").await;
+    client.send_message(&id, &json!({ "content": "x" }), 201).await;
+    live.event("message_created").await;
+    // The second signal does not wait for the delay.
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(130));
+}
+
+#[tokio::test]
+async fn after_the_drain_delay_the_port_closes() {
+    let database = TestDatabase::create().await;
+    let process = ServerProcess::spawn(ServerProcess::command(database.url()).args(["--drain-delay", "100ms"]));
+    process.signal("TERM");
+    let closed = async {
+        while TcpStream::connect(process.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), closed).await.expect("the port closes");
+    assert!(process.wait().success());
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ fn check_key() -> Work {
         )
         .await
         .unwrap();
-        Tenants::new(store.clone(), moments).bootstrap(Some(&ApiKey::chosen(KEY).unwrap())).await.unwrap();
+        Tenants::new(store.clone(), moments).bootstrap(Some(&ApiKey::chosen(KEY).unwrap()), false).await.unwrap();
         store
     });
     // What is remembered is not forgotten, however slow the machine is.

@@ -3,11 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parlor_server::{app::App, config::Config, tenant::ApiKey};
+use parlor_server::{
+    app::{App, BoundPort},
+    config::Config,
+    tenant::ApiKey,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime::Runtime,
 };
 use tokio_util::sync::CancellationToken;
@@ -62,10 +66,10 @@ impl Connection {
         // Nothing that a slow machine would do more often.
         config.limits.key_cache = Duration::from_hours(1);
         let stream = runtime.block_on(async {
-            let app = App::open_at(config, Arc::new(SteppingClock::default())).await.unwrap();
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(app.run(listener, CancellationToken::new()));
+            let port = BoundPort::bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let app = App::open_at(config, port, Arc::new(SteppingClock::default())).await.unwrap();
+            let address = app.address();
+            tokio::spawn(app.run(CancellationToken::new()));
             TcpStream::connect(address).await.unwrap()
         });
         Self { stream, answer: vec![0; 4_096], runtime, _folder: folder }

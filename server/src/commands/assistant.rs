@@ -1,16 +1,17 @@
 //! Who answers users' messages.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::Unshown;
+use super::{Unshown, secret_setting::secret};
 use crate::{
     assistant::{AssistantLimits, BaseUrl, BearerToken, OpenAi, Provider},
     error::{Error, Result},
 };
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Assistant")]
 pub(super) struct Assistant {
     /// Who answers users' messages.
     #[arg(long = "assistant", env = "PARLOR_ASSISTANT", value_enum, default_value_t = Kind::None)]
@@ -46,6 +47,9 @@ pub(super) struct Assistant {
     /// The key that server wants, if it wants one.
     #[arg(long, env = "PARLOR_OPENAI_API_KEY", hide_env_values = true)]
     openai_api_key: Option<Unshown>,
+    /// A file that holds that key, in place of the key.
+    #[arg(long, env = "PARLOR_OPENAI_API_KEY_FILE")]
+    openai_api_key_file: Option<OsString>,
     /// Which of its models answers.
     #[arg(long, env = "PARLOR_OPENAI_MODEL")]
     openai_model: Option<String>,
@@ -96,9 +100,10 @@ impl Assistant {
                     .to_owned(),
             )
         })?;
+        let api_key = secret("PARLOR_OPENAI_API_KEY", self.openai_api_key, self.openai_api_key_file)?;
         Ok(OpenAi {
             base_url: self.openai_base_url.0.parse()?,
-            api_key: given(self.openai_api_key.map(|key| key.0)).map(BearerToken::new).transpose()?,
+            api_key: given(api_key).map(BearerToken::new).transpose()?,
             model,
             system_prompt: given(self.openai_system_prompt),
         })

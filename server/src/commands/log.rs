@@ -9,6 +9,7 @@ use super::Failure;
 use crate::error::Error;
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
 pub(super) struct Log {
     /// What is logged: a level, or directives as in `info,parlor_server::store=debug`.
     #[arg(long = "log", env = "PARLOR_LOG", default_value = "info,sea_orm_migration=warn")]

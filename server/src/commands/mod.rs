@@ -2,14 +2,18 @@
 
 mod assistant;
 mod document;
+mod greeting;
 mod key;
+mod listen_address;
 mod log;
+mod secret_setting;
 mod serve;
+mod signals;
 mod tenant;
 
-use std::{convert::Infallible, fmt, io, process::ExitCode, str::FromStr, sync::Arc};
+use std::{convert::Infallible, ffi::OsString, fmt, io, process::ExitCode, str::FromStr, sync::Arc};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::ArgPredicate};
 
 use crate::{
     clock::{Moments, SystemClock},
@@ -33,7 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API, Swagger UI and metrics (the default).
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Write the OpenAPI document, or check the written one.
     Openapi(document::Document),
     /// Write the OpenAPI document in version 3.1, or check the written one.
@@ -51,10 +55,21 @@ enum Command {
 
 /// Where the data is.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Database")]
 struct Database {
-    /// `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = Config::DATABASE)]
-    database_url: Unshown,
+    /// `sqlite://path` or `postgres://user:password@host/database`. A SQLite file that is missing is created by `serve`
+    /// alone.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = Config::DATABASE,
+        default_value_if("database_url_file", ArgPredicate::IsPresent, None)
+    )]
+    database_url: Option<Unshown>,
+    /// A file that holds the URL, in place of the URL.
+    #[arg(long, env = "DATABASE_URL_FILE")]
+    database_url_file: Option<OsString>,
 }
 
 /// An argument that may hold a secret: taken as it is and checked later, since clap repeats what it cannot parse.
@@ -76,12 +91,13 @@ impl fmt::Debug for Unshown {
 }
 
 impl Database {
-    fn url(&self) -> AppResult<DatabaseUrl> {
-        self.database_url.0.parse()
+    fn url(self) -> AppResult<DatabaseUrl> {
+        let url = secret_setting::secret("DATABASE_URL", self.database_url, self.database_url_file)?;
+        url.as_deref().unwrap_or(Config::DATABASE).parse()
     }
 
     /// The operators' side of the database, while a server may be running on it.
-    async fn tenants(&self) -> AppResult<(Store, Tenants)> {
+    async fn tenants(self) -> AppResult<(Store, Tenants)> {
         let moments = Moments::new(Arc::new(SystemClock));
         let Limits { database, writer, .. } = Limits::default();
         let metrics = Metrics::new().writer;
@@ -113,7 +129,7 @@ impl Failure {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
-    let outcome = match command.unwrap_or(Command::Serve(serve)) {
+    let outcome = match command.unwrap_or(Command::Serve(Box::new(serve))) {
         Command::Serve(command) => in_runtime(command.run()),
         Command::Openapi(command) => command.run(&document::OPENAPI),
         Command::Openapi31(command) => command.run(&document::OPENAPI_31),
@@ -162,6 +178,27 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_has_a_group_in_the_help() {
+        let command = Cli::command();
+        for argument in command.get_arguments() {
+            let group = argument.get_help_heading().unwrap_or_default();
+            let groups = ["Server", "Database", "Assistant", "Demo", "Log"];
+            assert!(groups.contains(&group), "{} is in the group {group:?}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn every_secret_can_be_in_a_file() {
+        let command = Cli::command();
+        let variables: Vec<&str> =
+            command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        let is_secret = |variable: &str| variable.ends_with("_KEY") || variable == "DATABASE_URL";
+        for secret in variables.iter().filter(|variable| is_secret(variable)) {
+            assert!(variables.contains(&format!("{secret}_FILE").as_str()), "{secret}");
+        }
+    }
+
+    #[test]
     fn the_table_of_settings_in_the_operations_page_is_the_command_line_s() {
         let page = include_str!("../../../docs/OPERATIONS.md");
         let rows = page.lines().filter(|line| line.starts_with("| `--")).map(|line| {
@@ -183,6 +220,7 @@ mod tests {
         let others =
             command.get_subcommands().flat_map(clap::Command::get_subcommands).flat_map(clap::Command::get_arguments);
         let variables: Vec<_> = others.filter_map(|argument| argument.get_env()?.to_str()).collect();
-        assert_eq!(variables, ["DATABASE_URL"; 5], "each command for tenants and keys, and nothing else");
+        let each = ["DATABASE_URL", "DATABASE_URL_FILE"].repeat(5);
+        assert_eq!(variables, each, "each command for tenants and keys, and nothing else");
     }
 }

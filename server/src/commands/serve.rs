@@ -1,55 +1,68 @@
 //! `parlor serve`.
 
 use std::{
-    fmt::Write as _,
-    net::SocketAddr,
+    ffi::OsString,
+    io::{self, Write as _},
     num::{NonZeroU16, NonZeroUsize},
-    process,
+    time::Duration,
 };
 
 use clap::{Args, builder::BoolishValueParser};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Failure, Unshown, assistant::Assistant, log::Log};
+use super::{
+    Database, Failure, Unshown, assistant::Assistant, greeting::greeting, listen_address::ListenAddress, log::Log,
+    secret_setting::secret, signals::stop_on_signals,
+};
 use crate::{
-    app::{App, bind},
+    app::{App, BoundPort},
     config::Config,
-    tenant::{ApiKey, Bootstrap},
+    tenant::ApiKey,
 };
 
-/// The exit status after a second signal: 128 + SIGINT, as shells have it.
-const INTERRUPTED: i32 = 130;
+/// The group of the help in which a setting of no other group is. Named at each setting after a group of another struct,
+/// which clap would otherwise go on with.
+const SERVER: &str = "Server";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = SERVER)]
 pub(super) struct Serve {
-    /// The address to listen on; port 0 takes a free one.
-    #[arg(long, env = "PARLOR_LISTEN", default_value_t = Config::LISTEN)]
-    listen: SocketAddr,
+    /// The address to listen on, as in `8000`, `localhost:8000`, `0.0.0.0` or `[::1]:80`; port 0 takes a free one.
+    #[arg(long, env = "PARLOR_LISTEN", default_value_t = Config::LISTEN.into())]
+    listen: ListenAddress,
     #[command(flatten)]
     database: Database,
     /// A key for the tenant `default`, for development and provisioning; without it an empty database gets a random one,
-    /// printed once.
-    #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY", hide_env_values = true)]
+    /// printed once. It replaces the bootstrap keys of earlier starts, which are revoked.
+    #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY", hide_env_values = true, help_heading = SERVER)]
     bootstrap_api_key: Option<Unshown>,
+    /// A file that holds that key, in place of the key.
+    #[arg(long, env = "PARLOR_BOOTSTRAP_API_KEY_FILE", help_heading = SERVER)]
+    bootstrap_api_key_file: Option<OsString>,
+    /// Let the bootstrap keys of earlier starts stay valid beside the new one.
+    #[arg(long, env = "PARLOR_KEEP_BOOTSTRAP_KEYS", value_parser = BoolishValueParser::new(), help_heading = SERVER)]
+    keep_bootstrap_keys: bool,
     /// The sites whose pages may open live connections, as browsers name them; without any, all may.
-    #[arg(long, env = "PARLOR_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    #[arg(long, env = "PARLOR_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin, help_heading = SERVER)]
     allowed_origins: Vec<String>,
     #[command(flatten)]
     assistant: Assistant,
     /// Serve a page to chat with at /demo/. Whoever reaches it gets in without a key, into the chats of the tenant
     /// `default` and to the assistant: not for the internet.
-    #[arg(long, env = "PARLOR_DEMO", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PARLOR_DEMO", value_parser = BoolishValueParser::new(), help_heading = "Demo")]
     demo: bool,
     /// HTTP connections at one time, live connections apart.
-    #[arg(long, env = "PARLOR_MAX_CONNECTIONS", default_value = "10000")]
+    #[arg(long, env = "PARLOR_MAX_CONNECTIONS", default_value = "10000", help_heading = SERVER)]
     max_connections: NonZeroUsize,
     /// HTTP connections at one time from one client address (an IPv4 address or an IPv6 /64). A reverse proxy is one address.
-    #[arg(long, env = "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", default_value = "2000")]
+    #[arg(long, env = "PARLOR_MAX_CONNECTIONS_PER_ADDRESS", default_value = "2000", help_heading = SERVER)]
     max_connections_per_address: NonZeroUsize,
     /// Memory that HTTP connections may hold for heads, bodies and answers, in MiB.
-    #[arg(long, env = "PARLOR_MAX_CONNECTION_MEMORY", default_value = "24")]
+    #[arg(long, env = "PARLOR_MAX_CONNECTION_MEMORY", default_value = "24", help_heading = SERVER)]
     max_connection_memory: NonZeroU16,
+    /// After a signal to stop, how long the port stays open while /readyz answers 503, as in `10s`.
+    #[arg(long, env = "PARLOR_DRAIN_DELAY", default_value = "0s", value_parser = humantime::parse_duration, help_heading = SERVER)]
+    drain_delay: Duration,
     #[command(flatten)]
     log: Log,
 }
@@ -58,7 +71,9 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         self.log.start()?;
         let mut config = Config::new(self.database.url()?);
-        config.bootstrap_key = self.bootstrap_api_key.map(|key| ApiKey::chosen(&key.0)).transpose()?;
+        let key = secret("PARLOR_BOOTSTRAP_API_KEY", self.bootstrap_api_key, self.bootstrap_api_key_file.clone())?;
+        config.bootstrap_key = key.as_deref().map(ApiKey::chosen).transpose()?;
+        config.keep_bootstrap_keys = self.keep_bootstrap_keys;
         config.origins = self.allowed_origins;
         config.limits.assistant = self.assistant.limits();
         config.assistant = self.assistant.provider()?;
@@ -66,21 +81,26 @@ impl Serve {
         config.limits.connections = self.max_connections.get();
         config.limits.connections_per_address = self.max_connections_per_address.get();
         config.limits.connection_bytes = usize::from(self.max_connection_memory.get()) * 1024 * 1024;
-        let app = App::open(config).await?;
-        // Bound last: a server that is not ready does not let connections pile up.
-        let listener = bind(self.listen)
-            .map_err(Failure::io(format!("cannot listen on {} (--listen takes another address)", self.listen)))?;
-        let address = listener.local_addr().map_err(Failure::io("cannot read the address listened on"))?;
+        config.limits.drain_delay = self.drain_delay;
+        // Taken before anything is stored; connections come only once everything is ready.
+        let port = BoundPort::bind(self.listen.resolve().await?)?;
+        let app = App::open(config, port).await?;
+        let address = app.address();
+        let text = greeting(address, app.bootstrap(), self.bootstrap_api_key_file.as_deref(), app.has_demo());
         let shutdown = CancellationToken::new();
         stop_on_signals(shutdown.clone())?;
-        print!("{}", greeting(address, app.bootstrap(), self.demo));
-        if self.demo {
+        let mut output = io::stdout().lock();
+        if let Err(error) = output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+            tracing::warn!(%error, "could not print the address and the first key; `parlor key create` makes another");
+        }
+        drop(output);
+        if app.has_demo() {
             tracing::warn!(
                 "with --demo anybody who reaches this server may chat without a key, as the tenant `default`"
             );
         }
         tracing::info!(%address, "listening");
-        app.run(listener, shutdown).await;
+        app.run(shutdown).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -98,56 +118,4 @@ fn origin(text: &str) -> Result<String, String> {
     } else {
         Err("a site is written like https://example.org, in lower case and without a path".to_owned())
     }
-}
-
-/// The first SIGTERM or SIGINT asks the server to finish; the second ends the process at once.
-fn stop_on_signals(shutdown: CancellationToken) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::io("cannot wait for SIGINT"))?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if shutdown.is_cancelled() {
-                tracing::warn!("ending at once, after a second signal");
-                process::exit(INTERRUPTED);
-            }
-            tracing::info!("stopping: accepted requests finish; a second signal ends at once");
-            shutdown.cancel();
-        }
-    });
-    Ok(())
-}
-
-/// What a new user needs to go on. Printed, not logged: it may hold the new key.
-fn greeting(address: SocketAddr, bootstrap: &Bootstrap, demo: bool) -> String {
-    let url = format!("http://{address}");
-    let mut text = format!("Parlor listens on {url}\nSwagger UI: {url}/docs/\n");
-    if demo {
-        _ = writeln!(text, "Demo: {url}/demo/");
-    }
-    let key = match bootstrap {
-        Bootstrap::Issued(issued) => {
-            _ = write!(
-                text,
-                "\nThe database was empty: the tenant `default` has the API key\n\n    {}\n\n\
-                 It is shown this once. `parlor key create --tenant default` makes another.\n",
-                issued.key.reveal()
-            );
-            issued.key.reveal()
-        }
-        Bootstrap::Adopted => {
-            text.push_str("\nThe tenant `default` now has the key of PARLOR_BOOTSTRAP_API_KEY.\n");
-            "$PARLOR_BOOTSTRAP_API_KEY"
-        }
-        Bootstrap::Ready => return text,
-    };
-    _ = write!(
-        text,
-        "\nCreate a chat:\n\n    curl -X POST {url}/api/v1/chats/ \\\n      -H \"X-API-Key: {key}\" \\\n      \
-         -H \"Content-Type: application/json\" \\\n      -d '{{\"user_id\": \"user123\", \"title\": \"Support Session\"}}'\n\n"
-    );
-    text
 }

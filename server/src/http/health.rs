@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use poem::{Endpoint, Request, Response, endpoint::make, endpoint::make_sync};
+use tokio_util::sync::CancellationToken;
 
-use super::{docs::named, problem::Problem};
+use super::{
+    docs::named,
+    problem::{Code, Problem},
+};
 use crate::{metrics::Metrics, store::Store};
 
 /// `GET /healthz`: the process answers. Asks nothing else, so that a database's failure does not restart every node.
@@ -12,11 +16,15 @@ pub(crate) fn healthz() -> impl Endpoint {
     make_sync(|_: Request| named("healthz", ok()))
 }
 
-/// `GET /readyz`: the database answers and takes writes; 503 when it does not.
-pub(crate) fn readyz(store: Store) -> impl Endpoint {
+/// `GET /readyz`: the database answers and takes writes; 503 when it does not, and from the moment at which `stopping` is
+/// cancelled.
+pub(crate) fn readyz(store: Store, stopping: CancellationToken) -> impl Endpoint {
     make(move |_: Request| {
-        let store = store.clone();
+        let (store, stopping) = (store.clone(), stopping.clone());
         async move {
+            if stopping.is_cancelled() {
+                return Ok(named("readyz", Problem::detailed(Code::Unavailable, "The server is stopping.")));
+            }
             let response = match store.check_ready().await {
                 Ok(()) => named("readyz", ok()),
                 Err(error) => named("readyz", Problem::from(error)),

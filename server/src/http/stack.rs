@@ -13,10 +13,11 @@ use poem::{
     http::{HeaderMap, HeaderName, HeaderValue},
 };
 use poem_openapi::OperationId;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     context::{Context, REQUEST_ID, RequestId},
-    docs, health,
+    docs, health, home,
     listen::Refuse,
     paths::Paths,
     problem::{self, Code, Problem},
@@ -28,17 +29,18 @@ const NO_OPERATION: &str = "none";
 /// What every path of the interface begins with.
 const API: &str = "/api/";
 
-/// The whole server as one endpoint that cannot fail.
-pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Refuse {
+/// The whole server as one endpoint that cannot fail; not ready any more once `stopping` is cancelled.
+pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl Endpoint<Output = Response> + Refuse {
     let document = api::document();
     let mut paths = Paths::of(&document)
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::OPENAPI_31, docs::ASYNCAPI, realtime::PATH])
-        .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"]);
+        .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"])
+        .and_get_exactly(home::PATHS);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
-        .at("/readyz", get(health::readyz(store)))
+        .at("/readyz", get(health::readyz(store, stopping)))
         .at("/metrics", get(health::metrics(metrics.clone())))
         .at(docs::OPENAPI, get(docs::document("openapi_json", &document)))
         .at(docs::OPENAPI_31, get(docs::document("openapi_31_json", &api::document_31())))
@@ -51,6 +53,7 @@ pub(crate) fn stack(services: Services) -> impl Endpoint<Output = Response> + Re
     {
         beside = beside.at(realtime::ECHO, get(realtime::echo()));
     }
+    beside = home::route(beside, demo.is_some());
     if let Some(backend) = demo {
         paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
         beside = demo::route(beside, backend);

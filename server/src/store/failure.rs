@@ -106,11 +106,6 @@ pub(super) fn fault(error: DbErr) -> Error {
     Fault::of(&error).into_error(Cause::new(error))
 }
 
-/// As [`fault`], of a statement that sea-orm did not send.
-pub(super) fn driver_fault(error: sqlx::Error) -> Error {
-    fault(driver_error(error))
-}
-
 /// As sea-orm would have it.
 pub(super) fn driver_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))

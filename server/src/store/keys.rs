@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryTrait as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    QueryTrait as _,
     sea_query::{Expr, Func, OnConflict},
 };
 use uuid::Uuid;
@@ -75,6 +76,18 @@ impl Store {
         });
         let live = self.read.query_all_raw(live).await.map_err(fault)?;
         live.iter().map(|row| row.try_get("", "id").map_err(fault)).collect()
+    }
+
+    /// Whether any tenant has a key that is valid at `now`.
+    pub(crate) async fn has_valid_key(&self, now: DateTime<Utc>) -> Result<bool> {
+        let expiry = api_key::Column::ExpiresAt;
+        let valid = api_key::Entity::find()
+            .filter(api_key::Column::RevokedAt.is_null())
+            .filter(expiry.is_null().or(expiry.gt(to_micros(now))))
+            .one(&self.read)
+            .await
+            .map_err(fault)?;
+        Ok(valid.is_some())
     }
 
     /// Tells whether there is such a key.

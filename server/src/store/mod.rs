@@ -24,6 +24,7 @@ mod limits;
 mod messages;
 mod migration;
 mod open;
+mod open_error;
 #[cfg(test)]
 mod plans;
 mod reader;

@@ -3,24 +3,28 @@
 use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait as _,
 };
-use sea_orm_migration::MigratorTrait as _;
+use sea_orm_migration::{MigratorTrait as _, SchemaManager};
 use sqlx::{
-    ConnectOptions as _, PgPool, SqlitePool,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, SqlitePool,
     pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     DatabaseLimits, Store, WriterLimits,
     checkpoints::{Checkpoints, PAGES_ELSEWHERE},
     connection::{Database, Health, MayOpen, PinnedConnection, Pool},
-    failure::{driver_error, driver_fault, fault, file_fault, is_busy},
+    failure::{driver_error, is_busy},
     migration::Migrator,
+    open_error::{OpenError, Place, Unsuitable},
     reader::{self, GroupReader},
     readiness::Readiness,
     sqlite_file::{ServerLock, SqliteFile},
@@ -38,8 +42,14 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before a busy file is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// The pause before a PostgreSQL server that is not ready is tried again.
+const SERVER_PAUSE: Duration = Duration::from_millis(100);
 /// How long the migration waits for another node's.
 const MIGRATION_LOCK_TIMEOUT: &str = "60s";
+/// The table in which the migration keeps the steps that the database has had.
+const STEPS: &str = "seaql_migrations";
+/// The encoding of a PostgreSQL database in which every text can be stored.
+const ENCODING: &str = "UTF8";
 /// An option of SQLite's build: one page cache for all connections, which keeps nothing for readers after many writes.
 const SHARED_CACHE: &str = "ENABLE_MEMORY_MANAGEMENT";
 /// Any number that no other program locks the same database with: "parlor" in ASCII.
@@ -48,9 +58,10 @@ const MIGRATION_LOCK: i64 = 0x7061_726c_6f72;
 /// The kind of process that opens the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opener {
-    /// A server. A SQLite file has one at a time.
+    /// A server. A SQLite file has one at a time. Creates the file and the tables if they are missing.
     Server,
-    /// A command, for a moment, beside a server or not.
+    /// A command, for a moment, beside a server or not. Creates neither a file nor the first tables: the URL may be
+    /// mistyped.
     Command,
 }
 
@@ -82,8 +93,23 @@ impl FromStr for DatabaseUrl {
                 ));
             }
         };
+        if backend == DbBackend::Sqlite && !names_a_file(url) {
+            return Err(Error::Invalid(
+                "DATABASE_URL must name a file that can be written, as in sqlite://parlor.db; Parlor keeps no database in \
+                 memory and opens none read-only"
+                    .to_owned(),
+            ));
+        }
         Ok(Self { url: url.to_owned(), backend })
     }
+}
+
+/// Whether the URL of a SQLite database names a file and asks for no mode in which nothing could be kept.
+fn names_a_file(url: &str) -> bool {
+    let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let asks_for_less = |parameter| matches!(parameter, "mode=memory" | "mode=ro" | "immutable=1" | "immutable=true");
+    !matches!(path, "" | ":memory:") && !query.split('&').any(asks_for_less)
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -112,8 +138,8 @@ impl Store {
     /// Connects, brings the tables up to date, and starts the writer.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when it cannot be migrated,
-    /// [`Error::Invalid`] when another server serves the SQLite file.
+    /// [`Error::Database`] with a sentence when the database cannot be reached, used or migrated, [`Error::Invalid`] when
+    /// the URL cannot be understood or another server serves the SQLite file.
     pub async fn open(
         url: &DatabaseUrl,
         opener: Opener,
@@ -125,8 +151,17 @@ impl Store {
     ) -> Result<Self> {
         let health = Arc::<Health>::default();
         let opened = match url.backend {
-            DbBackend::Sqlite => open_sqlite(&url.url, opener, limits, &health, &metrics).await?,
-            _ => open_postgres(&url.url, limits, &health).await?,
+            DbBackend::Sqlite => {
+                let options = file_options(&url.url, limits).map_err(not_understood)?;
+                let place = Place::of_file(options.get_filename());
+                let opened = open_sqlite(options, opener, limits, &health, &metrics).await;
+                opened.map_err(|error| place.explain(error))?
+            }
+            _ => {
+                let options: PgConnectOptions = url.url.parse().map_err(not_understood)?;
+                let place = Place::of_server(&options);
+                open_postgres(options, opener, limits, &health).await.map_err(|error| place.explain(error))?
+            }
         };
         let Opened { read, write, ledger, chats, file, lock } = opened;
         let gate = WriteGate::new(url.backend);
@@ -140,38 +175,51 @@ impl Store {
     }
 }
 
+/// The refusal of a URL that a driver cannot read. The driver's words name parameters, and show no password.
+fn not_understood(error: sqlx::Error) -> Error {
+    let reason = match error {
+        sqlx::Error::Configuration(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    Error::Invalid(format!("DATABASE_URL cannot be understood: {reason}"))
+}
+
 async fn open_sqlite(
-    url: &str,
+    options: SqliteConnectOptions,
     opener: Opener,
     limits: DatabaseLimits,
     health: &Arc<Health>,
     metrics: &WriterMetrics,
-) -> Result<Opened> {
-    let options = file_options(url, limits).map_err(driver_fault)?;
-    let database = create_file(options.clone()).await.map_err(fault)?;
-    let file = Arc::new(SqliteFile::open(options.get_filename())?);
+) -> std::result::Result<Opened, OpenError> {
+    let file = match opener {
+        Opener::Server => SqliteFile::create(options.get_filename()),
+        Opener::Command => SqliteFile::open(options.get_filename()),
+    };
+    let file = Arc::new(file.map_err(OpenError::Io)?);
+    // Before the file is switched to WAL mode: it may be another program's.
+    if opener == Opener::Command && !file.has_table(STEPS, limits.write)? {
+        return Err(Unsuitable::NoTables.into());
+    }
+    let database = switch_to_wal(options.clone()).await?;
     // Before the tables are changed: the other server may be an older one.
     let lock = match opener {
         Opener::Server => Some(file.lock_for_server().await?),
         Opener::Command => None,
     };
-    migrate(&database).await.map_err(fault)?;
+    migrate(&database, opener).await?;
     let (connection, checkpointer) = (file.connect(&limits)?, file.connect(&limits)?);
-    if has_shared_cache(&connection).map_err(file_fault)? {
+    if has_shared_cache(&connection)? {
         tracing::warn!(
             "this build's SQLite has {SHARED_CACHE}, with which reads are slow after many writes; built in Parlor's own \
              folder it has not (.cargo/config.toml)"
         );
     }
     file.remember()?;
-    database.close().await.map_err(fault)?;
+    database.close().await?;
     let checkpoints = Checkpoints::start(checkpointer, file.clone(), metrics.clone()).map_err(unavailable)?;
     let ledger = FileBackend::new(file.clone(), limits, health.clone(), connection, checkpoints);
-    // A file that is gone must not be made anew, empty.
-    let options = options.create_if_missing(false);
-    let readers =
-        Pool::new(options.clone(), may_open(&file), limits.sqlite_readers, limits, health.clone()).map_err(fault)?;
-    let write = Database::Sqlite(Pool::new(options, may_open(&file), 1, limits, health.clone()).map_err(fault)?);
+    let readers = Pool::new(options.clone(), may_open(&file), limits.sqlite_readers, limits, health.clone())?;
+    let write = Database::Sqlite(Pool::new(options, may_open(&file), 1, limits, health.clone())?);
     Ok(Opened {
         read: Database::Sqlite(readers.clone()),
         write,
@@ -182,23 +230,27 @@ async fn open_sqlite(
     })
 }
 
-async fn open_postgres(url: &str, limits: DatabaseLimits, health: &Arc<Health>) -> Result<Opened> {
-    let options: PgConnectOptions = url.parse().map_err(driver_fault)?;
+async fn open_postgres(
+    options: PgConnectOptions,
+    opener: Opener,
+    limits: DatabaseLimits,
+    health: &Arc<Health>,
+) -> std::result::Result<Opened, OpenError> {
     // Statements would be logged with their values, which are the users' words.
     let options = options.application_name("parlor").disable_statement_logging();
+    check_encoding(reach_server(&options, opener).await?).await?;
     let pool: PgPool = PoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)
         .connect_with(options.clone())
         .await
-        .map_err(driver_fault)?;
+        .map_err(driver_error)?;
     let database = DatabaseConnection::from(pool);
-    migrate(&database).await.map_err(fault)?;
-    database.close().await.map_err(fault)?;
-    let pool =
-        Pool::new(options, Box::new(|| Ok(())), limits.postgres_connections, limits, health.clone()).map_err(fault)?;
+    migrate(&database, opener).await?;
+    database.close().await?;
+    let pool = Pool::new(options, Box::new(|| Ok(())), limits.postgres_connections, limits, health.clone())?;
     // The first statements of a server that starts must not have to wait for a connection as well.
-    drop(pool.lease(std::time::Instant::now() + CONNECT_TIMEOUT).await.map_err(fault)?);
+    drop(pool.lease(std::time::Instant::now() + CONNECT_TIMEOUT).await?);
     let row_lock = format!("SET lock_timeout = {}", limits.row_lock.as_millis());
     let writer = PinnedConnection::new(pool.clone(), limits.write, Some(row_lock));
     let reader = PinnedConnection::new(pool.clone(), limits.statement, None);
@@ -212,15 +264,55 @@ async fn open_postgres(url: &str, limits: DatabaseLimits, health: &Arc<Health>) 
     })
 }
 
+/// Connects to PostgreSQL. A server of Parlor's waits up to [`CONNECT_TIMEOUT`] for one that is not ready, since both may
+/// have been started together; a command does not.
+async fn reach_server(options: &PgConnectOptions, opener: Opener) -> std::result::Result<PgConnection, OpenError> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    loop {
+        let error = match timeout_at(deadline, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(OpenError::NoAnswer),
+        };
+        if opener == Opener::Command || !is_passing(&error) || Instant::now() + SERVER_PAUSE >= deadline {
+            return Err(driver_error(error).into());
+        }
+        sleep(SERVER_PAUSE).await;
+    }
+}
+
+/// Whether the failure to connect may pass by itself: no server listens yet, or it starts, or it has too many connections.
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+        ),
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("53300" | "57P03")),
+        _ => false,
+    }
+}
+
+/// Refuses a database that cannot store every text: the clients' words may be in any script.
+async fn check_encoding(mut connection: PgConnection) -> std::result::Result<(), OpenError> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let question = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection);
+    let Ok(encoding) = timeout_at(deadline, question).await else { return Err(OpenError::NoAnswer) };
+    let encoding: String = encoding.map_err(driver_error)?;
+    // The answer is there; a connection that does not close politely is dropped.
+    _ = timeout_at(deadline, connection.close()).await;
+    if encoding == ENCODING { Ok(()) } else { Err(Unsuitable::Encoding(encoding).into()) }
+}
+
 /// Only while the file at the path is the one that was opened.
 fn may_open(file: &Arc<SqliteFile>) -> MayOpen {
     let file = file.clone();
     Box::new(move || file.check_identity().map_err(io::Error::other))
 }
 
-/// Creates the file if it is missing, and switches it to WAL mode. Other processes may just be doing the same: the switch
-/// does not wait for their lock, whatever the busy timeout, so it is tried again.
-async fn create_file(options: SqliteConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
+/// Switches a file to WAL mode. Other processes may just be doing the same: the switch does not wait for their lock,
+/// whatever the busy timeout, so it is tried again.
+async fn switch_to_wal(options: SqliteConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     loop {
         let connect = PoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
@@ -234,7 +326,8 @@ async fn create_file(options: SqliteConnectOptions) -> std::result::Result<Datab
 
 fn file_options(url: &str, limits: DatabaseLimits) -> sqlx::Result<SqliteConnectOptions> {
     let options = SqliteConnectOptions::from_str(url)?
-        .create_if_missing(true)
+        // A file is created by `SqliteFile`. One that is gone later must not be made anew, empty.
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged write survives power loss: the log is synced at every commit.
         .synchronous(SqliteSynchronous::Full)
@@ -259,7 +352,11 @@ fn has_shared_cache(connection: &rusqlite::Connection) -> rusqlite::Result<bool>
 
 /// Brings the tables up to date in one transaction. Several processes may start at once on one database: each waits for
 /// the one before and then finds nothing to do.
-async fn migrate(database: &DatabaseConnection) -> std::result::Result<(), DbErr> {
+///
+/// # Errors
+/// [`Unsuitable::Newer`] when the database has had a step that this version does not have; [`Unsuitable::NoTables`] when a
+/// command finds no tables.
+async fn migrate(database: &DatabaseConnection, opener: Opener) -> std::result::Result<(), OpenError> {
     // SQLite would otherwise refuse to turn a reader into a writer when another connection has written in between,
     // whatever the busy timeout.
     let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
@@ -269,14 +366,33 @@ async fn migrate(database: &DatabaseConnection) -> std::result::Result<(), DbErr
         transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
     }
+    let applied = applied_steps(&transaction).await?;
+    if applied.is_empty() && opener == Opener::Command {
+        return Err(Unsuitable::NoTables.into());
+    }
+    let known = Migrator::migrations();
+    if let Some(step) = applied.into_iter().find(|step| known.iter().all(|known| known.name() != step.as_str())) {
+        return Err(Unsuitable::Newer { step }.into());
+    }
     Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The names of the steps that the database has had; none if it has no tables of Parlor's.
+async fn applied_steps(transaction: &DatabaseTransaction) -> std::result::Result<Vec<String>, DbErr> {
+    if !SchemaManager::new(transaction).has_table(STEPS).await? {
+        return Ok(Vec::new());
+    }
+    let question = Statement::from_string(
+        transaction.get_database_backend(),
+        format!("SELECT version FROM {STEPS} ORDER BY version"),
+    );
+    transaction.query_all_raw(question).await?.iter().map(|row| row.try_get("", "version")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Statement;
-
     use super::*;
 
     #[test]
@@ -288,8 +404,10 @@ mod tests {
     #[tokio::test]
     async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("parlor.db").display());
-        let database = create_file(file_options(&url, DatabaseLimits::default()).unwrap()).await.unwrap();
+        let path = folder.path().join("parlor.db");
+        let _file = SqliteFile::create(&path).unwrap();
+        let options = file_options(&format!("sqlite://{}", path.display()), DatabaseLimits::default()).unwrap();
+        let database = switch_to_wal(options).await.unwrap();
         let setting = async |name: &str| {
             let pragma = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
             database.query_one_raw(pragma).await.unwrap().unwrap()
@@ -302,6 +420,24 @@ mod tests {
     #[test]
     fn each_connection_to_a_file_has_a_cache_of_its_own() {
         assert!(!has_shared_cache(&rusqlite::Connection::open_in_memory().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_url_without_a_file_that_can_be_written_is_refused() {
+        for url in [
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite://x?mode=memory",
+            "sqlite://x?mode=ro",
+        ] {
+            let error = url.parse::<DatabaseUrl>().unwrap_err().to_string();
+            assert!(error.contains("must name a file"), "{url}: {error}");
+        }
+        for url in ["sqlite://x", "sqlite:x", "sqlite:///x", "sqlite://x?mode=rwc"] {
+            assert!(url.parse::<DatabaseUrl>().is_ok(), "{url}");
+        }
     }
 
     #[test]

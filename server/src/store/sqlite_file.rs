@@ -6,8 +6,8 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::FileExt as _,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -21,6 +21,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{DatabaseLimits, failure::file_fault};
 use crate::error::{Cause, Error, Result};
 
+/// The permissions of a file that is created: its owner's alone, whatever the umask. SQLite gives the files beside a
+/// database the permissions of the database.
+const MODE: u32 = 0o600;
 /// The first bytes of every database (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Bytes of the header that are read.
@@ -63,7 +66,7 @@ impl Identity {
     /// Does not ask for the file's times: after each such question Linux (6.13 and later, multigrain timestamps) gives the
     /// file a new time at the next write, and the sync after it then also has to write the file system's journal.
     #[cfg(target_os = "linux")]
-    fn of(path: &Path) -> std::io::Result<Self> {
+    fn of(path: &Path) -> io::Result<Self> {
         use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
         let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
@@ -72,7 +75,7 @@ impl Identity {
 
     /// The identity of the file at `path`.
     #[cfg(not(target_os = "linux"))]
-    fn of(path: &Path) -> std::io::Result<Self> {
+    fn of(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt as _;
 
         let metadata = std::fs::metadata(path)?;
@@ -104,29 +107,39 @@ pub(super) enum Integrity {
 
 impl SqliteFile {
     /// Opens the file at `path`, which must be there.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let open = || {
-            let path = path.canonicalize()?;
-            let handle = File::options().read(true).write(true).open(&path)?;
-            let length = handle.metadata()?.len();
-            let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
-            Ok(Self { path, beside, handle, identities: OnceLock::new(), length: AtomicU64::new(length) })
-        };
-        open().map_err(|error: std::io::Error| {
-            Error::Unavailable(Cause::new(format!("cannot open {}: {error}", path.display())))
-        })
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::of(path, File::options().read(true).write(true).open(path)?)
+    }
+
+    /// Opens the file at `path`, or creates it, empty and for its owner alone.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        Self::of(path, File::options().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?)
+    }
+
+    fn of(path: &Path, handle: File) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        let length = handle.metadata()?.len();
+        let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
+        Ok(Self { path, beside, handle, identities: OnceLock::new(), length: AtomicU64::new(length) })
     }
 
     /// Takes the right to serve the file, which one process has at a time; waits a little for a server that is just
     /// ending. Commands beside a server need no such right.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when another server keeps it.
+    /// [`Error::Invalid`] when another server keeps it, [`Error::Database`] when the lock's file cannot be written.
     pub(super) async fn lock_for_server(&self) -> Result<ServerLock> {
         let path = with_suffix(&self.path, "-lock");
-        let unavailable = |error| Error::Unavailable(Cause::new(format!("cannot lock {}: {error}", path.display())));
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(unavailable)?;
+        let cannot_lock = |error| {
+            Error::Database(format!(
+                "cannot open the SQLite database {}: its lock {} cannot be taken ({error}); give the process permission to \
+                 create and write that file",
+                self.path.display(),
+                path.display()
+            ))
+        };
+        let opened = File::options().read(true).write(true).create(true).truncate(false).mode(MODE).open(&path);
+        let mut file = opened.map_err(cannot_lock)?;
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match file.try_lock() {
@@ -142,7 +155,7 @@ impl SqliteFile {
                         self.path.display()
                     )));
                 }
-                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+                Err(TryLockError::Error(error)) => return Err(cannot_lock(error)),
             }
         }
         // For the sentence above; without it the lock works all the same.
@@ -174,11 +187,11 @@ impl SqliteFile {
         }
     }
 
-    fn gone(&self, error: &std::io::Error) -> Error {
+    fn gone(&self, error: &io::Error) -> Error {
         Error::Unavailable(Cause::new(format!("{} or a file beside it is gone: {error}", self.path.display())))
     }
 
-    fn identities_now(&self) -> std::io::Result<[Identity; 3]> {
+    fn identities_now(&self) -> io::Result<[Identity; 3]> {
         let [log, index] = &self.beside;
         Ok([Identity::of(&self.path)?, Identity::of(log)?, Identity::of(index)?])
     }
@@ -233,8 +246,16 @@ impl SqliteFile {
         }
     }
 
+    /// Whether the file has a table called `name`. Changes nothing; waits for another program's lock for `limit` at most.
+    pub(super) fn has_table(&self, name: &str, limit: Duration) -> rusqlite::Result<bool> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(limit)?;
+        connection.table_exists(None, name)
+    }
+
     /// Writes the content of the file to the disk, which the caller waits for.
-    pub(super) fn sync(&self) -> std::io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.handle.sync_data()
     }
 

@@ -57,15 +57,27 @@ pub struct IssuedKey {
     pub key: ApiKey,
 }
 
-/// What starting on this database did about its first key.
+/// The outcome of [`Tenants::bootstrap`].
 #[derive(Debug)]
 pub enum Bootstrap {
-    /// The database has keys already.
-    Ready,
-    /// It was empty: a tenant and this key were made.
+    /// The database has tenants already, and the operator's key if there is one; no key was stored.
+    Existing {
+        /// A tenant to which another key can be issued.
+        tenant: String,
+        /// Whether any key is valid.
+        has_valid_key: bool,
+        /// The number of earlier bootstrap keys that were revoked.
+        replaced: usize,
+    },
+    /// The database was empty: a tenant and this key were stored.
     Issued(IssuedKey),
-    /// The operator's key was added.
-    Adopted,
+    /// The operator's key was stored.
+    Adopted {
+        /// The number of earlier bootstrap keys that were revoked.
+        replaced: usize,
+    },
+    /// The operator's key has been revoked or has expired; nothing was stored or revoked.
+    Refused,
 }
 
 /// What operators do: tenants and keys.
@@ -153,41 +165,72 @@ impl Tenants {
         if self.store.revoke_key(id, self.moments.now()).await? { Ok(()) } else { Err(Error::KeyNotFound(id)) }
     }
 
-    /// Makes sure that somebody can call: on an empty database the tenant [`Self::DEFAULT`] gets a key, `chosen` if
-    /// given. A `chosen` key that the database does not know is added to that tenant at any later start too; one that
-    /// was revoked stays revoked.
+    /// Stores the key that the database begins with: on an empty database the tenant [`Self::DEFAULT`] gets a key,
+    /// `chosen` if given. A `chosen` key that the database does not know is added to that tenant at any later start too;
+    /// one that was revoked stays revoked. A valid `chosen` key replaces those that were chosen at earlier starts: they are
+    /// revoked, unless `keep_earlier` is set. Other keys are left as they are.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn bootstrap(&self, chosen: Option<&ApiKey>) -> Result<Bootstrap> {
+    pub async fn bootstrap(&self, chosen: Option<&ApiKey>, keep_earlier: bool) -> Result<Bootstrap> {
         match chosen {
-            Some(key) => self.adopt(key).await,
+            Some(key) => self.adopt(key, keep_earlier).await,
             None => self.found().await,
         }
     }
 
-    /// Adds an operator's key.
-    async fn adopt(&self, key: &ApiKey) -> Result<Bootstrap> {
-        if self.store.find_key(&key.hash()).await?.is_some() {
-            return Ok(Bootstrap::Ready);
+    /// Adds an operator's key, then revokes the earlier ones. A node that is still started with an earlier key finds it
+    /// revoked, and so changes nothing.
+    async fn adopt(&self, key: &ApiKey, keep_earlier: bool) -> Result<Bootstrap> {
+        let hash = key.hash();
+        let added = match self.store.find_key(&hash).await? {
+            Some(record) if !record.is_valid(self.moments.now()) => return Ok(Bootstrap::Refused),
+            Some(_) => false,
+            // `false` if another node has stored it at the same time.
+            None => {
+                let tenant = self.default_tenant().await?;
+                self.store.create_key(&self.key_record(key, tenant, &bootstrap_name(&hash), None)?).await?
+            }
+        };
+        let replaced = if keep_earlier { 0 } else { self.revoke_earlier_bootstrap_keys(&hash).await? };
+        if added { Ok(Bootstrap::Adopted { replaced }) } else { self.existing(replaced).await }
+    }
+
+    /// Revokes the operator's keys of earlier starts, all but the one with the hash `current`; returns their number.
+    async fn revoke_earlier_bootstrap_keys(&self, current: &SecretHash) -> Result<usize> {
+        let Some(tenant) = self.store.find_tenant(Self::DEFAULT).await? else { return Ok(0) };
+        let now = self.moments.now();
+        let mut revoked = 0;
+        for key in self.store.list_keys(Some(tenant.id)).await? {
+            if key.hash != *current && is_bootstrap_key(&key) && key.is_valid(now) {
+                self.store.revoke_key(key.id, now).await?;
+                revoked += 1;
+            }
         }
-        let tenant = self.default_tenant().await?;
-        let added = self.store.create_key(&self.key_record(key, tenant, "bootstrap", None)?).await?;
-        // Another node may have started at the same time.
-        Ok(if added { Bootstrap::Adopted } else { Bootstrap::Ready })
+        Ok(revoked)
+    }
+
+    async fn existing(&self, replaced: usize) -> Result<Bootstrap> {
+        let tenant = match self.store.find_tenant(Self::DEFAULT).await? {
+            Some(tenant) => Some(tenant),
+            None => self.store.list_tenants().await?.into_iter().next(),
+        };
+        let tenant = tenant.map_or_else(|| Self::DEFAULT.to_owned(), |tenant| tenant.name);
+        let has_valid_key = self.store.has_valid_key(self.moments.now()).await?;
+        Ok(Bootstrap::Existing { tenant, has_valid_key, replaced })
     }
 
     /// Gives an empty database its first tenant and key.
     async fn found(&self) -> Result<Bootstrap> {
         if !self.store.list_tenants().await?.is_empty() {
-            return Ok(Bootstrap::Ready);
+            return self.existing(0).await;
         }
         let tenant = self.tenant_record(Self::DEFAULT);
         let key = ApiKey::generate(&mut rand::rng());
-        let record = self.key_record(&key, tenant.id, "bootstrap", None)?;
+        let record = self.key_record(&key, tenant.id, FIRST_KEY, None)?;
         // Two nodes may start on one empty database: the second finds the tenant there.
         let founded = self.store.create_tenant(&tenant, Some(&record)).await?;
-        Ok(if founded { Bootstrap::Issued(IssuedKey { record, key }) } else { Bootstrap::Ready })
+        if founded { Ok(Bootstrap::Issued(IssuedKey { record, key })) } else { self.existing(0).await }
     }
 
     async fn default_tenant(&self) -> Result<TenantId> {
@@ -232,6 +275,22 @@ impl Tenants {
             revoked_at: None,
         })
     }
+}
+
+/// The name of the key that an empty database gets.
+const FIRST_KEY: &str = "first";
+/// The name that earlier versions gave both to the first key and to an operator's.
+const EARLIER_NAME: &str = "bootstrap";
+
+/// The name of an operator's key, which tells it from the one that replaces it.
+fn bootstrap_name(hash: &SecretHash) -> String {
+    format!("bootstrap-{}", hash.fingerprint())
+}
+
+/// Whether a start has added the key because an operator had chosen it. Names are not unique: the name also has to fit the
+/// key. Of the keys of earlier versions, those that Parlor generated are not taken for an operator's.
+fn is_bootstrap_key(key: &KeyRecord) -> bool {
+    key.name == bootstrap_name(&key.hash) || key.name == EARLIER_NAME && !key.hint.starts_with(ApiKey::PREFIX)
 }
 
 fn check_name(name: &str, min: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use parlor_server::{
-    app::{App, bind},
+    app::{App, BoundPort},
     chat::Tickets,
     clock::{Clock, SystemClock},
     config::{Config, Limits},
@@ -49,12 +49,12 @@ impl TestServer {
         let mut config = Config::new(database_url.parse().unwrap());
         config.bootstrap_key = Some(ApiKey::chosen(KEY).unwrap());
         configure(&mut config);
-        let app = Box::pin(App::open_at(config, clock)).await.unwrap();
-        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = BoundPort::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let app = Box::pin(App::open_at(config, port, clock)).await.unwrap();
+        let address = app.address();
         let shutdown = CancellationToken::new();
         let (tenants, tickets) = (app.tenants(), app.tickets());
-        let task = tokio::spawn(app.run(listener, shutdown.clone()));
+        let task = tokio::spawn(app.run(shutdown.clone()));
         Self { address, tenants, tickets, shutdown, task }
     }
 

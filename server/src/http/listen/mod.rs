@@ -9,6 +9,7 @@
 //! connection   the life of one: head, exchange, head, ...
 //! head         reads a request's head into a small buffer
 //! exchange     requests and answers, by hyper
+//! port         the address, taken before it is listened on
 //! peer_io      hyper's view of the socket; notes what the connection waits for
 //! state        what it waits for, since when, and what it was told to do
 //! ```
@@ -19,6 +20,7 @@ mod connection;
 mod exchange;
 mod head;
 mod peer_io;
+mod port;
 mod state;
 mod upgraded;
 
@@ -28,9 +30,10 @@ use poem::{
     Addr, Endpoint, Response,
     web::{LocalAddr, RemoteAddr},
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::port::BoundPort;
 use self::{
     admission::{Admission, Admitted, Bounds, Permit},
     connection::Connection,
@@ -47,8 +50,6 @@ use crate::config::Limits;
 
 /// The pause after `accept` failed for want of descriptors or memory: trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that wait in the kernel to be accepted. The kernel lowers it to its own bound (`net.core.somaxconn`).
-const BACKLOG: u32 = 4_096;
 
 /// The least bound on a request's head, which is hyper's.
 const MIN_HEAD_LIMIT: usize = 8 * 1024;
@@ -57,19 +58,6 @@ const MIN_HEAD_LIMIT: usize = 8 * 1024;
 pub(crate) trait Refuse: Send + Sync {
     /// The answer, counted and logged as any other.
     fn refuse(&self, problem: Problem) -> Response;
-}
-
-/// Listens on `address`. A burst of new connections waits in the kernel: up to 4,096, if `net.core.somaxconn` allows.
-///
-/// # Errors
-/// As the system says, such as when the address is taken.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A server that was stopped a moment ago does not block the address.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Serves `endpoint` on `listener` until `shutdown`, then lets accepted requests finish, for at most

@@ -14,6 +14,7 @@ mod commands;
 mod compatibility;
 mod connections;
 mod create_chat;
+mod cross_origin;
 mod demo;
 mod design;
 mod document;

@@ -68,7 +68,6 @@ pub(crate) struct Realtime {
     answers: Answers,
     moments: Moments,
     limits: RealtimeLimits,
-    origins: Vec<String>,
     metrics: RealtimeMetrics,
     slots: Arc<Semaphore>,
     sockets: TaskTracker,
@@ -85,32 +84,16 @@ pub(crate) struct Parts {
     pub(crate) answers: Answers,
     pub(crate) moments: Moments,
     pub(crate) limits: RealtimeLimits,
-    /// The sites whose pages may connect; none: all.
-    pub(crate) origins: Vec<String>,
     pub(crate) metrics: RealtimeMetrics,
 }
 
 impl Realtime {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { hub, chats, messages, tickets, authenticator, answers, moments, limits, origins, metrics } = parts;
+        let Parts { hub, chats, messages, tickets, authenticator, answers, moments, limits, metrics } = parts;
         metrics.show(Close::ALL.iter().map(|close| close.code()));
         let slots = Arc::new(Semaphore::new(limits.connections));
         let (sockets, closed) = (TaskTracker::new(), CancellationToken::new());
-        Self {
-            hub,
-            chats,
-            messages,
-            tickets,
-            authenticator,
-            answers,
-            moments,
-            limits,
-            origins,
-            metrics,
-            slots,
-            sockets,
-            closed,
-        }
+        Self { hub, chats, messages, tickets, authenticator, answers, moments, limits, metrics, slots, sockets, closed }
     }
 
     /// Messages that a replay reads at once.

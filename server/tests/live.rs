@@ -131,10 +131,12 @@ async fn a_closed_chat_can_be_watched_and_takes_no_messages() {
     let chat = client.new_chat("ann").await;
     let mut ann = Live::connect(&server, &chat, "ann").await;
     client.update_chat(&chat, &json!({ "status": "closed" }), 200).await;
+    assert_eq!(ann.event("chat_updated").await["chat"]["status"], "closed");
     ann.say("hello?", "m").await;
     let error = ann.event("error").await;
     assert_eq!((&error["code"], &error["client_message_id"]), (&json!("chat_closed"), &json!("m")));
     client.update_chat(&chat, &json!({ "status": "active" }), 200).await;
+    assert_eq!(ann.event("chat_updated").await["chat"]["status"], "active");
     ann.say("hello?", "m").await;
     assert_eq!(ann.event("message_received").await["seq"], 1);
 }
@@ -144,12 +146,18 @@ async fn typing_is_told_to_the_others_and_a_ping_is_answered() {
     let (_database, server, client) = start().await;
     let chat = client.new_chat("ann").await;
     let mut ann = Live::connect(&server, &chat, "ann").await;
-    let mut other = Live::connect(&server, &chat, "ann").await;
+    let mut second_tab = Live::connect(&server, &chat, "ann").await;
+    let mut bob = Live::connect(&server, &chat, "bob").await;
+    bob.event("user_created").await;
     ann.send(&json!({ "type": "ping" })).await;
     ann.event("pong").await;
     ann.send(&json!({ "type": "typing" })).await;
-    let typing = other.event("user_typing").await;
+    let typing = bob.event("user_typing").await;
     assert_eq!((&typing["user_id"], &typing["chat_id"]), (&json!("ann"), &json!(chat)));
+    bob.send(&json!({ "type": "typing" })).await;
+    for live in [&mut ann, &mut second_tab] {
+        assert_eq!(live.event("user_typing").await["user_id"], "bob", "and not that ann herself is typing");
+    }
     ann.stream.send(Message::Ping("are you there".into())).await.unwrap();
     let pong = ann.stream.next().await.unwrap().unwrap();
     assert_eq!(pong, Message::Pong("are you there".into()));

@@ -129,7 +129,7 @@ impl Realtime {
             // A task of its own, which has no room for what the switch needed.
             socket.realtime.sockets.clone().spawn(Box::new(socket).run(greeting));
         });
-        Ok(upgrade::switching_protocols(join.accept))
+        Ok(upgrade::switching_protocols(join.accept, upgrade::subprotocol(request.headers())))
     }
 
     /// Who asks for what.
@@ -192,6 +192,9 @@ fn from_header<T: FromParameter>(headers: &HeaderMap, name: &str, errors: &mut V
     outcome.map_err(|detail| errors.push(FieldError::new(format!("/header/{name}"), detail))).ok()
 }
 
+/// The greatest number of characters of a header that offers subprotocols; what bounds it is the head as a whole.
+const MAX_OFFERED_CHARS: usize = 8_192;
+
 /// The parameters' twins among the headers.
 const USER_ID: &str = "X-User-ID";
 const CHAT_ID: &str = "X-Chat-ID";
@@ -201,6 +204,7 @@ pub(super) const HEADERS: &[Parameter] = &[
     Parameter { name: auth::HEADER, ..API_KEY },
     Parameter { name: USER_ID, ..USER },
     Parameter { name: CHAT_ID, ..CHAT },
+    SUBPROTOCOLS,
 ];
 
 /// Text whose meaning is looked for elsewhere: what cannot name anything is no different from what names nothing.
@@ -251,6 +255,11 @@ pub(super) const API_KEY: Parameter = Parameter {
 const USER: Parameter =
     Parameter { name: "user_id", description: "Who connects; created if unknown.", schema: UserId::schema };
 const CHAT: Parameter = Parameter { name: "chat_id", description: "To which chat.", schema: ChatId::schema };
+const SUBPROTOCOLS: Parameter = Parameter {
+    name: "Sec-WebSocket-Protocol",
+    description: "May offer `parlor.v1`, which is then chosen; of other names none is.",
+    schema: || text_schema(1, MAX_OFFERED_CHARS),
+};
 const AFTER_SEQ: Parameter = Parameter {
     name: "after_seq",
     description: "Stored messages with a greater `seq` come before anything live.",

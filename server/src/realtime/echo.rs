@@ -25,7 +25,7 @@ pub(crate) fn echo() -> impl Endpoint<Output = Response> {
                 repeat(upgrade::stream(upgraded).await).await;
             }
         });
-        Ok::<_, Problem>(upgrade::switching_protocols(accept))
+        Ok::<_, Problem>(upgrade::switching_protocols(accept, None))
     })
 }
 

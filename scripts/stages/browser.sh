@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A person's way through Swagger UI and through the demo in headless Chromium.
+# A person's way through Swagger UI and through the demo in headless Chromium, and a page of another origin that uses the API.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -19,6 +19,9 @@ in_browser() {
 
 step "Swagger UI in $("$chromium" --version 2>/dev/null)"
 PARLOR_URL=$server_url PARLOR_API_KEY=$server_key in_browser swagger-ui
+
+step "a page of another origin"
+PARLOR_URL=$server_url PARLOR_API_KEY=$server_key in_browser cross-origin
 
 step "the demo's Markdown"
 timeout --foreground --kill-after=10s 300 node --test --test-reporter=dot scripts/browser/markdown.test.mjs

@@ -166,7 +166,7 @@ pub use client::{Client, ClientBuilder};
 pub use clock::{Clock, Pause};
 pub use error::{Error, ErrorKind};
 pub use filter::ChatFilter;
-pub use list::{Items, List, Order, Pages};
+pub use list::{ChatSort, Items, List, Order, Pages};
 pub use message::{Message, NewMessage, Role};
 pub use metadata::Metadata;
 pub use model::{Chat, ChatConfig, ChatDeleted, ChatDetails, ChatSummary, Status};
@@ -176,9 +176,9 @@ pub use page::Page;
 pub use problem::{Code, FieldError, Problem};
 #[cfg(feature = "realtime")]
 pub use realtime::{
-    Connect, Connected, DisconnectReason, Disconnected, ErrorEvent, Event, Events, FinishReason, Gap, MessageCreated,
-    MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, OutgoingMessage, Receipt, Sender,
-    Session, UnknownEvent, UserCreated, UserTyping,
+    ChatUpdated, Connect, Connected, DisconnectReason, Disconnected, ErrorEvent, Event, Events, FinishReason, Gap,
+    MessageCreated, MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, OutgoingMessage,
+    Receipt, Sender, Session, UnknownEvent, UserCreated, UserTyping,
 };
 pub use response::Response;
 pub use retry::{RetryPolicy, RetryStop};

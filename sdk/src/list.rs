@@ -66,7 +66,30 @@ pub struct List<T> {
     call: Call<Page<T>>,
 }
 
-/// Which way a [`List`] goes, by creation.
+/// What a [`List`] of chats is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChatSort {
+    /// By creation.
+    CreatedAt,
+    /// By last activity: a chat's last message, or the creation of a chat without messages.
+    ///
+    /// A chat moves when it gets a message. Newest first, a stream shows each chat at most once, and one that moves while it
+    /// is read is at the top when the list is read anew. Oldest first, no chat is left out, and one that moves may be shown
+    /// again.
+    LastMessageAt,
+}
+
+impl ChatSort {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::LastMessageAt => "last_message_at",
+        }
+    }
+}
+
+/// Which way a [`List`] goes, by what it is ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Oldest first.
@@ -104,7 +127,7 @@ impl<T> List<T> {
     }
 
     /// Begins where a page ended: at its [`next_cursor`](Page::next_cursor). The list must be the same otherwise, with
-    /// the same order and the same filter. So a stream of [`pages`](List::pages) is resumed, after an error or in
+    /// the same order, sort and filter. So a stream of [`pages`](List::pages) is resumed, after an error or in
     /// another process.
     ///
     /// Not together with an offset: that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
@@ -186,6 +209,11 @@ fn two_beginnings() -> Error {
 }
 
 impl List<ChatSummary> {
+    /// What the list is ordered by: by creation, unless set.
+    pub fn sort(self, sort: ChatSort) -> Self {
+        self.with("sort", sort.as_str())
+    }
+
     /// How many chats to skip at the beginning. A number shifts when chats are created or deleted, so only the first
     /// page is found by it; the pages after it are found by cursor.
     ///
@@ -222,6 +250,28 @@ impl List<Message> {
 }
 
 impl List<ChatDetails> {
+    /// What the list is ordered by: by creation, unless set.
+    ///
+    /// ```
+    /// use parlor_sdk::ChatSort;
+    ///
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = server::Server::start([server::chat_page(&[server::CHAT], None)]);
+    /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
+    /// let inbox = client.chats().sort(ChatSort::LastMessageAt).limit(20).await?;
+    /// for chat in inbox.items {
+    ///     println!("{}: {:?}", chat.title, chat.last_message_at);
+    /// }
+    /// # assert!(server.requests()[0].line.contains("sort=last_message_at"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sort(self, sort: ChatSort) -> Self {
+        self.with("sort", sort.as_str())
+    }
+
     /// Which chats are listed: all of the tenant unless set. Replaces an earlier filter.
     pub fn filter(self, filter: ChatFilter) -> Self {
         Self { call: self.call.amend_query(|query| filter.write_to(query)) }

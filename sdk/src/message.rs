@@ -163,7 +163,7 @@ pub struct NewMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
     metadata: Option<Given>,
-    /// The sender's own name for the message, unique in the chat.
+    /// The sender's own name for the message, unique in the chat among the messages of that sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
     client_message_id: Option<String>,
@@ -221,8 +221,8 @@ impl NewMessage {
         self
     }
 
-    /// The sender's own name for the message, 1–128 characters, unique in its chat for good: sending a second message
-    /// under the same name answers the first. Without one, the call's `Idempotency-Key` is the name, a random UUID
+    /// The sender's own name for the message, 1–128 characters, unique for good in its chat and for its sender: sending a
+    /// second message of the same sender under the same name answers the first. Without one, the call's `Idempotency-Key` is the name, a random UUID
     /// unless the call has [its own](crate::Call::idempotency_key). A key of more than 128 characters is none.
     ///
     /// ```

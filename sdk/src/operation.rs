@@ -97,7 +97,7 @@ pub(crate) const LIST_CHATS: Operation = Operation {
     id: "list_chats",
     method: "GET",
     path: "/api/v1/chats/",
-    query: &["user_id", "status", "created_after", "created_before", "metadata", "limit", "order", "cursor"],
+    query: &["user_id", "status", "created_after", "created_before", "metadata", "limit", "sort", "order", "cursor"],
     statuses: &[200, 400, 401, 500, 503],
     repetition: Repetition::Idempotent,
 };
@@ -106,7 +106,7 @@ pub(crate) const LIST_USER_CHATS: Operation = Operation {
     id: "list_user_chats",
     method: "GET",
     path: "/api/v1/chats/user/{user_id}",
-    query: &["offset", "limit", "order", "cursor"],
+    query: &["offset", "limit", "sort", "order", "cursor"],
     statuses: &[200, 400, 401, 404, 500, 503],
     repetition: Repetition::Idempotent,
 };

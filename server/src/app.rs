@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Limits},
     demo,
     error::{Error, Result},
-    http::{listen, stack},
+    http::{cors::Cors, listen, stack},
     metrics::Metrics,
     realtime::{Answers, Broadcast, Hub, Parts, Realtime},
     store::{Opener, Store},
@@ -51,6 +51,7 @@ pub(crate) struct Services {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) realtime: Arc<Realtime>,
+    pub(crate) cors: Cors,
     pub(crate) demo: Option<demo::Backend>,
 }
 
@@ -71,6 +72,7 @@ impl App {
     /// As [`Self::open`].
     pub async fn open_at(config: Config, port: BoundPort, clock: Arc<dyn Clock>) -> Result<Self> {
         let Config { database, bootstrap_key, keep_bootstrap_keys, assistant, origins, demo, limits } = config;
+        let cors = Cors::new(&origins)?;
         let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
@@ -123,12 +125,21 @@ impl App {
             answers,
             moments: moments.clone(),
             limits: limits.realtime,
-            origins,
             metrics: metrics.realtime.clone(),
         }));
         let limits = Arc::new(limits);
-        let services =
-            Services { chats, messages, tickets, authenticator, store: store.clone(), metrics, limits, realtime, demo };
+        let services = Services {
+            chats,
+            messages,
+            tickets,
+            authenticator,
+            store: store.clone(),
+            metrics,
+            limits,
+            realtime,
+            cors,
+            demo,
+        };
         Ok(Self { address, listener, store, moments, bootstrap, services })
     }
 

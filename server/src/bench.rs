@@ -50,7 +50,7 @@ pub struct Cursor(cursor::Cursor);
 impl Cursor {
     /// For `place`.
     pub fn of(tenant: TenantId, chat: Uuid, place: u128) -> Self {
-        Self(list(tenant, chat).cursor(place))
+        Self(list(tenant, chat).cursor(&place))
     }
 
     /// Its place; `None` when it is no cursor of this list.

@@ -20,8 +20,8 @@ pub struct Config {
     pub keep_bootstrap_keys: bool,
     /// Who answers users' messages.
     pub assistant: Provider,
-    /// The sites whose pages may open live connections, as browsers name them in `Origin`: `https://example.org`. Empty:
-    /// all of them.
+    /// The origins whose pages may use the server, by REST and by WebSocket, as browsers write them in `Origin`:
+    /// `https://example.org`. Empty: every origin.
     pub origins: Vec<String>,
     /// Whether there is a page at `/demo/` that lets anybody chat, without a key.
     pub demo: bool,

@@ -339,6 +339,7 @@ async fn only_its_own_tenant_stops_an_answer_by_closing_the_chat() {
     ask(&mut ann, "question", "m").await;
     client.update_chat(&uuid::Uuid::nil().to_string(), &json!({ "status": "closed" }), 404).await;
     client.update_chat(&chat, &json!({ "title": "Other" }), 200).await;
+    ann.event("chat_updated").await;
     tokens.send(token("Answer.")).unwrap();
     drop(tokens);
     assert_eq!(rest(&mut ann, String::new(), 0).await.1["finish_reason"], "stop");

@@ -111,6 +111,8 @@ async fn every_kind_of_event_is_as_described() {
     }
     bob.send(&json!({ "type": "typing" })).await;
     until(&mut ann, "user_typing", &mut seen).await;
+    server.client().update_chat(&chat, &json!({ "title": "renamed" }), 200).await;
+    until(&mut ann, "chat_updated", &mut seen).await;
     ann.send(&json!({ "type": "ping" })).await;
     until(&mut ann, "pong", &mut seen).await;
     ann.say("", "a2").await;

@@ -7,7 +7,7 @@ use parlor_server::config::Limits;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{ManualClock, TestDatabase, TestServer, WriteLock};
+use crate::support::{Client, ManualClock, TestDatabase, TestServer, WriteLock};
 
 #[tokio::test]
 async fn a_message_is_stored_and_counted() {
@@ -146,6 +146,62 @@ async fn a_message_sent_again_is_the_one_that_is_stored() {
     // A name belongs to its chat.
     client.send_message(&other, &named, 201).await;
     assert_eq!(client.get_chat(&id, 200).await.json()["message_count"], 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn senders_may_choose_the_same_name_for_different_messages() {
+    let database = TestDatabase::create().await;
+    let nodes = TestServer::start_nodes(&database).await;
+    let client = nodes[0].client();
+    let id = client.new_chat("ann").await;
+    let senders = [
+        json!({}),
+        json!({ "sender_id": "bob" }),
+        json!({ "sender_id": "bo" }),
+        json!({ "sender_role": "assistant" }),
+        json!({ "sender_role": "assistant", "sender_id": "helper" }),
+    ];
+    let send = async |client: &Client, sender: &Value, content: &str| {
+        let mut message = json!({ "content": content, "client_message_id": "m1" });
+        message.as_object_mut().unwrap().extend(sender.as_object().unwrap().clone());
+        let answer = client.send_message(&id, &message, 201).await;
+        (answer.json(), answer.header("idempotency-replayed").is_some())
+    };
+    let mut first = Vec::new();
+    for (n, sender) in senders.iter().enumerate() {
+        let (message, replayed) = send(&client, sender, &format!("message {n}")).await;
+        assert!(!replayed, "{message}");
+        assert_eq!(message["seq"], n + 1, "{message}");
+        first.push(message);
+    }
+    // Each sender's own again is the first one, on every node; the owner's also under its id.
+    for node in &nodes {
+        for (sender, message) in senders.iter().zip(&first).chain([(&json!({ "sender_id": "ann" }), &first[0])]) {
+            assert_eq!(send(&node.client(), sender, "other words").await, (message.clone(), true), "{sender}");
+        }
+    }
+    assert_eq!(client.list_messages(&id, &[], 200).await.json()["messages"], json!(first));
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn one_batch_keeps_the_names_of_its_senders_apart() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let id = server.client().new_chat("ann").await;
+    let lock = WriteLock::take(&database).await;
+    let mut twins = JoinSet::new();
+    for n in 0..40 {
+        let (client, id, sender) = (server.client(), id.clone(), ["ann", "bob", "cy", "di"][n % 4]);
+        let message = json!({ "content": sender, "client_message_id": "m", "sender_id": sender });
+        twins.spawn(async move { client.send_message(&id, &message, 201).await.json()["sender_id"] == sender });
+    }
+    lock.release().await;
+    assert!(twins.join_all().await.into_iter().all(|is_own| is_own), "each gets its own sender's message");
+    assert_eq!(database.count("SELECT COUNT(*) AS n FROM messages").await, 4);
     server.stop().await;
 }
 

@@ -25,6 +25,7 @@ const STEPS: usize = 250;
 const USERS: [&str; 4] = ["ann", "bob", "a/b", "Zoë"];
 const KEYS: [&str; 3] = ["k1", "k2", "k3"];
 const NAMES: [&str; 3] = ["m1", "m2", "m3"];
+const SORTS: [&str; 2] = ["created_at", "last_message_at"];
 const DEPARTMENTS: [&str; 3] = ["technical", "sales", "a:b"];
 
 #[tokio::test]
@@ -138,17 +139,21 @@ async fn list(client: &Client, model: &mut Tenant, random: &mut StdRng, id: &str
             let (order, limit) = paging(random);
             let path = format!("/api/v1/chats/user/{}", query(&[("", user)]).replace("?=", "").replace('+', "%20"));
             let offset = random.random_range(0..5_usize);
-            let whole = model.list_user_chats(user, order);
+            let sort = pick(random, &SORTS);
+            let whole = model.list_user_chats(user, sort, order);
             let Ok(whole) = whole else {
                 let answer = send(client, Method::GET, &path, None, None).await;
                 return compare("list_user_chats", &json!(user), whole, &answer);
             };
-            compare_offset(client, &path, "chats", &whole, offset, limit, order).await?;
-            compare_cursors(client, &path, "chats", &whole, limit, &[("order", order)]).await
+            compare_offset(client, &path, "chats", &whole, offset, limit, &[("order", order), ("sort", sort)]).await?;
+            compare_cursors(client, &path, "chats", &whole, limit, &[("order", order), ("sort", sort)]).await
         }
         1 => {
             let (order, limit) = paging(random);
             let mut filter: Vec<(&str, String)> = vec![("order", order.to_owned())];
+            if random.random_bool(0.5) {
+                filter.push(("sort", pick(random, &SORTS).to_owned()));
+            }
             if random.random_bool(0.4) {
                 filter.push(("user_id", pick(random, &USERS).to_owned()));
             }
@@ -182,7 +187,7 @@ async fn list(client: &Client, model: &mut Tenant, random: &mut StdRng, id: &str
             compare_cursors(client, &path, "messages", &whole, limit, &parameters).await?;
             if after == "0" {
                 let offset = random.random_range(0..5);
-                compare_offset(client, &path, "messages", &whole, offset, limit, order).await?;
+                compare_offset(client, &path, "messages", &whole, offset, limit, &[("order", order)]).await?;
             }
             Ok(())
         }
@@ -236,10 +241,10 @@ async fn compare_offset(
     whole: &[Value],
     offset: usize,
     limit: usize,
-    order: &str,
+    parameters: &[(&str, &str)],
 ) -> Result<(), String> {
-    let parameters = [("offset", offset.to_string()), ("limit", limit.to_string()), ("order", order.to_owned())];
-    let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let (at, at_most) = (offset.to_string(), limit.to_string());
+    let parameters = [&[("offset", at.as_str()), ("limit", at_most.as_str())], parameters].concat();
     let mut got = send(client, Method::GET, &format!("{path}{}", query(&parameters)), None, None).await;
     let page: Vec<&Value> = whole.iter().skip(offset).take(limit).collect();
     let has_more = offset + page.len() < whole.len() && !page.is_empty();

@@ -70,6 +70,13 @@ async fn each_list_s_own_parameters_are_strict_too() {
     ] {
         wrong(&client.list_chats(&[(name, value)], 400).await, &[(name, detail)]);
     }
+    for sort in ["updated_at", "last_message_at,created_at", "LAST_MESSAGE_AT", ""] {
+        let detail = "must be one of created_at, last_message_at";
+        wrong(&client.list_chats(&[("sort", sort)], 400).await, &[("sort", detail)]);
+        wrong(&client.list_user_chats("u", &[("sort", sort)], 400).await, &[("sort", detail)]);
+    }
+    let unknown = [("sort", "is not a known parameter")];
+    wrong(&client.list_messages(&chat, &[("sort", "created_at")], 400).await, &unknown);
     let many = [("metadata", "a:b"); 11];
     wrong(&client.list_chats(&many, 400).await, &[("metadata", "must be given at most 10 times")]);
     client.list_chats(&many[..10], 200).await;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::message::Message;
+use crate::model::ChatDetails;
 use crate::problem::Code;
 use crate::words::words;
 
@@ -65,7 +66,9 @@ pub enum Event {
     MessageStreamToken(MessageStreamToken),
     /// The answer is complete, or cut short.
     MessageStreamEnded(MessageStreamEnded),
-    /// Somebody else is typing.
+    /// The chat's title, metadata or status was changed.
+    ChatUpdated(ChatUpdated),
+    /// Another user is typing.
     UserTyping(UserTyping),
     /// Something went wrong at the server that concerns no message waiting in [`send`](crate::Sender::send).
     Error(ErrorEvent),
@@ -134,7 +137,8 @@ event! {
 event! {
     /// A message is stored (`message_created`).
     MessageCreated {
-        /// All of it. Whose [`client_message_id`](Message::client_message_id) this application has given is its own.
+        /// All of it. One's own is that of the session's user as [`sender_id`](Message::sender_id) whose
+        /// [`client_message_id`](Message::client_message_id) this application has given.
         message: Message,
         /// The session's chat.
         chat_id: Uuid,
@@ -185,7 +189,18 @@ event! {
 }
 
 event! {
-    /// Somebody else is typing (`user_typing`).
+    /// The chat's title, metadata or status was changed (`chat_updated`).
+    ///
+    /// It has no place in the order of messages, and what was changed while there was no connection is not made up for:
+    /// [`get_chat`](crate::Client::get_chat) tells after a reconnect.
+    ChatUpdated {
+        /// The chat as it is now.
+        chat: ChatDetails,
+    }
+}
+
+event! {
+    /// Another user is typing (`user_typing`). Not told of the session's own user, on whatever connection.
     UserTyping {
         /// Who.
         user_id: String,
@@ -317,6 +332,7 @@ impl Event {
             "message_stream_started" => read(json, Self::MessageStreamStarted),
             "message_stream_token" => read(json, Self::MessageStreamToken),
             "message_stream_ended" => read(json, Self::MessageStreamEnded),
+            "chat_updated" => read(json, Self::ChatUpdated),
             "user_typing" => read(json, Self::UserTyping),
             "error" => read(json, Self::Error),
             _ => None,
@@ -377,6 +393,10 @@ mod tests {
             "id": ID, "content": "c", "sender_role": "user", "media_type": null, "media_url": null, "created_at": TIME,
             "metadata": {"n": 1}, "seq": 7, "client_message_id": "m-1", "sender_id": "ada"
         });
+        let chat = json!({
+            "id": CHAT, "user_id": "ada", "tenant_id": "t", "title": "Support", "config": {"metadata": {"n": 1}},
+            "created_at": TIME, "updated_at": TIME, "last_message_at": null, "message_count": 0, "status": "closed"
+        });
         let stream = json!({"message_id": ID, "chat_id": CHAT});
         let with = |more: Value| {
             let mut all = stream.clone();
@@ -400,6 +420,7 @@ mod tests {
             ("message_stream_token", with(json!({"token": "t", "index": 0})), None),
             ("message_stream_ended", with(json!({"content": "c", "seq": 7, "finish_reason": "stop"})), Some(7)),
             ("message_stream_ended", with(json!({"content": "", "seq": null, "finish_reason": "moved"})), None),
+            ("chat_updated", json!({"chat": chat}), None),
             ("user_typing", json!({"user_id": "ada", "chat_id": CHAT}), None),
             (
                 "error",

@@ -103,7 +103,7 @@ impl Machine {
         let mut machine = Self {
             state: State::Opening,
             position: Position::new(after_seq),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(connected.user_id.clone()),
             failures: 0,
             randomness,
             effects: VecDeque::new(),

@@ -38,8 +38,9 @@ mod task;
 
 pub use connect::Connect;
 pub use event::{
-    Connected, DisconnectReason, Disconnected, ErrorEvent, Event, FinishReason, Gap, MessageCreated, MessageReceived,
-    MessageStreamEnded, MessageStreamStarted, MessageStreamToken, UnknownEvent, UserCreated, UserTyping,
+    ChatUpdated, Connected, DisconnectReason, Disconnected, ErrorEvent, Event, FinishReason, Gap, MessageCreated,
+    MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, UnknownEvent, UserCreated,
+    UserTyping,
 };
 pub use outbox::Receipt;
 pub use outgoing::OutgoingMessage;

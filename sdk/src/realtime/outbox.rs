@@ -82,12 +82,19 @@ impl Waiting {
 }
 
 /// Messages in the order they were sent in. One name may occur more than once: the first answer is for all of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    /// The session's user, whose messages these are.
+    user_id: String,
     waiting: Vec<Waiting>,
 }
 
 impl Outbox {
+    /// Of the messages of this user.
+    pub(crate) fn new(user_id: String) -> Self {
+        Self { user_id, waiting: Vec::new() }
+    }
+
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         self.waiting.push(Waiting { outgoing, is_written: false, refusals: 0, not_before: None });
     }
@@ -135,10 +142,12 @@ impl Outbox {
         self.acknowledge(Receipt::of_received(received));
     }
 
-    /// A message that comes by itself acknowledges too: after a reconnect, the replay has what was stored while its
-    /// acknowledgement was lost.
+    /// A message of the session's user that comes by itself acknowledges too: after a reconnect, the replay has what was
+    /// stored while its acknowledgement was lost. One of another sender, who may have given it the same name, does not.
     pub(crate) fn created(&mut self, message: &Message) {
-        self.acknowledge(Receipt::of_message(message));
+        if message.sender_id.as_ref() == Some(&self.user_id) {
+            self.acknowledge(Receipt::of_message(message));
+        }
     }
 
     fn acknowledge(&mut self, receipt: Option<Receipt>) {

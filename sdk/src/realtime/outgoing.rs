@@ -74,8 +74,8 @@ impl OutgoingMessage {
         self
     }
 
-    /// The sender's own name for the message, 1–128 characters without control characters, unique in its chat for good:
-    /// sending a second message under the same name answers the first. A random UUID unless set.
+    /// The sender's own name for the message, 1–128 characters without control characters, unique for good in its chat and
+    /// for the session's user: sending a second message under the same name answers the first. A random UUID unless set.
     pub fn client_message_id(mut self, id: impl Into<String>) -> Self {
         self.client_message_id = Some(id.into());
         self

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlor_sdk::chrono::DateTime;
-use parlor_sdk::{ChatFilter, Client, OPERATIONS, Order, Status};
+use parlor_sdk::{ChatFilter, ChatSort, Client, OPERATIONS, Order, Status};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,13 +27,14 @@ type Change = fn(&mut Value);
 #[tokio::test]
 async fn a_change_of_the_document_is_noticed() {
     let sent = everything_that_can_be_sent().await;
-    let changes: [(&str, usize, Change); 8] = [
+    let changes: [(&str, usize, Change); 9] = [
         ("/api/v1/chats/", 1, |status| status["schema"]["enum"] = ["active"].as_slice().into()),
         ("/api/v1/chats/", 2, |after| after["schema"]["format"] = "date".into()),
         ("/api/v1/chats/", 4, |metadata| metadata["schema"]["maxItems"] = 1.into()),
         ("/api/v1/chats/", 4, |metadata| metadata["schema"]["items"]["type"] = "integer".into()),
         ("/api/v1/chats/", 5, |limit| limit["schema"]["maximum"] = 99.into()),
-        ("/api/v1/chats/", 6, |order| order["schema"]["type"] = "boolean".into()),
+        ("/api/v1/chats/", 6, |sort| sort["schema"]["enum"] = ["created_at", "title"].as_slice().into()),
+        ("/api/v1/chats/", 7, |order| order["schema"]["type"] = "boolean".into()),
         ("/api/v1/chats/{chat_id}/messages", 1, |offset| offset["name"] = "skip".into()),
         ("/api/v1/chats/{chat_id}/messages", 5, |after| after["in"] = "header".into()),
     ];
@@ -52,7 +53,9 @@ type Sent = BTreeMap<&'static str, Vec<Request>>;
 /// Requests with every parameter, and with every word where there are several.
 async fn everything_that_can_be_sent() -> Sent {
     let mut sent = Sent::new();
-    for (order, status) in [(Order::Asc, Status::Active), (Order::Desc, Status::Closed)] {
+    for (order, status, sort) in
+        [(Order::Asc, Status::Active, ChatSort::CreatedAt), (Order::Desc, Status::Closed, ChatSort::LastMessageAt)]
+    {
         let moment = DateTime::from_timestamp_micros(1_705_314_600_000_001).unwrap();
         let filter = ChatFilter::new()
             .user_id("user 123")
@@ -63,8 +66,8 @@ async fn everything_that_can_be_sent() -> Sent {
             .metadata("urgent", true);
         let server = Server::start([chat_page(&[CHAT], None), chat_list(&[CHAT], None), messages(&[1], None)]);
         let client = client(&server);
-        client.chats().filter(filter).limit(100).order(order).cursor("c").await.unwrap();
-        client.list_user_chats("u").offset(LARGEST).limit(1).order(order).await.unwrap();
+        client.chats().filter(filter).limit(100).sort(sort).order(order).cursor("c").await.unwrap();
+        client.list_user_chats("u").offset(LARGEST).limit(1).sort(sort).order(order).await.unwrap();
         client.list_messages(Uuid::nil()).offset(0).after_seq(LARGEST).limit(100).order(order).await.unwrap();
         note(&mut sent, &server, &["list_chats", "list_user_chats", "list_messages"]);
     }

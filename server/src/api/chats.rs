@@ -2,12 +2,12 @@
 
 pub(crate) mod bodies;
 mod queries;
+mod sort;
 
 use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use uuid::Uuid;
 
 pub(super) use self::bodies::example;
 use self::{
@@ -19,7 +19,7 @@ use self::{
 use super::{
     Tag,
     cursor::List,
-    paging::{Count, Items, next_cursor},
+    paging::{Count, Items},
     values::{ChatId, Nullable, Timestamp},
 };
 use crate::{
@@ -68,8 +68,9 @@ impl ChatsApi {
 
     /// List Chats
     ///
-    /// The tenant's chats, newest first, that have all that is asked for. Goes on with `next_cursor`: pages stay right
-    /// while chats are created and deleted, and cost the same however far the list has been read.
+    /// The tenant's chats, newest first, that have all that is asked for; with `sort=last_message_at` those with the latest
+    /// activity first. Goes on with `next_cursor`: pages stay right while chats are created and deleted, and cost the same
+    /// however far the list has been read.
     #[oai(path = "/", method = "get", operation_id = "list_chats")]
     async fn list_chats(
         &self,
@@ -77,11 +78,11 @@ impl ChatsApi {
         chats: Data<&Arc<Chats>>,
         query: Query<ListChatsQuery>,
     ) -> Result<Json<ChatPage>, Failure<ListChats>> {
-        let Query(ListChatsQuery { filter, paging }) = query;
-        let list = filter_list(&filter).with(caller.tenant.0).with(paging.order());
-        let page = chats.list_chats(caller.tenant, &filter, paging.window(&list, Uuid::from_u128)?).await?;
+        let Query(ListChatsQuery { filter, sort, paging }) = query;
+        let list = sort.list(filter_list(&filter).with(caller.tenant.0).with(paging.order()));
+        let page = chats.list_chats(caller.tenant, &filter, sort.window(&paging, &list)?).await?;
         Ok(Json(ChatPage {
-            next_cursor: Nullable(next_cursor(&list, &page, |chat| chat.id.as_u128())),
+            next_cursor: Nullable(sort.next_cursor(&list, &page)),
             has_more: page.has_more,
             chats: Items::first(page.items.into_iter().map(ChatDetails::from).collect()),
         }))
@@ -89,7 +90,7 @@ impl ChatsApi {
 
     /// List User Chats
     ///
-    /// A user's chats, newest first. Page by `offset` and `limit`, or go on with `next_cursor`, which stays right while
+    /// A user's chats, newest first; with `sort=last_message_at` those with the latest activity first. Page by `offset` and `limit`, or go on with `next_cursor`, which stays right while
     /// chats are created and deleted. `total` and `offset` are null on a page that a cursor began. 404 when the user is
     /// unknown (`user_not_found`) and when it has no chats (`no_chats`).
     #[oai(path = "/user/:user_id", method = "get", operation_id = "list_user_chats")]
@@ -102,11 +103,12 @@ impl ChatsApi {
         user: Path<UserId>,
         query: Query<ListUserChatsQuery>,
     ) -> Result<Json<ChatList>, Failure<ListUserChats>> {
-        let Query(ListUserChatsQuery(paging)) = query;
+        let Query(ListUserChatsQuery { sort, paging }) = query;
         let list = List::of(ListUserChats::ID).with(caller.tenant.0).with(user.0.as_str()).with(paging.order());
-        let page = chats.list_user_chats(caller.tenant, &user.0, paging.window(&list, Uuid::from_u128)?).await?;
+        let list = sort.list(list);
+        let page = chats.list_user_chats(caller.tenant, &user.0, sort.window(&paging, &list)?).await?;
         Ok(Json(ChatList {
-            next_cursor: Nullable(next_cursor(&list, &page, |chat| chat.id.as_u128())),
+            next_cursor: Nullable(sort.next_cursor(&list, &page)),
             total: Nullable(page.total.map(Count::nearest)),
             offset: Nullable(paging.offset()),
             limit: paging.limit(),

@@ -18,8 +18,31 @@ use crate::{
     },
 };
 
-const PLACE_BYTES: usize = 16;
 const CHECK_BYTES: usize = 8;
+
+/// A place in a list, as a cursor keeps it.
+pub(crate) trait Place: Sized {
+    /// Bytes of [`Self::to_bytes`].
+    const BYTES: usize;
+
+    /// The place as bytes.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// The place back; `None` if the bytes are not those of one.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Place for u128 {
+    const BYTES: usize = size_of::<Self>();
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
 
 /// A cursor, or text that may turn out to be none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,9 +58,6 @@ impl Cursor {
         if (1..=Self::MAX_CHARS).contains(&text.chars().count()) { Ok(Self(text)) } else { Err(no_cursor()) }
     }
 }
-
-/// Six bits a character, without padding.
-const _: () = assert!(((PLACE_BYTES + CHECK_BYTES) * 8).div_ceil(6) <= Cursor::MAX_CHARS);
 
 fn no_cursor() -> Violation {
     Violation::new("is not a cursor of this list")
@@ -74,19 +94,22 @@ impl List {
     }
 
     /// The cursor for `place`.
-    pub(crate) fn cursor(&self, place: u128) -> Cursor {
-        let place = place.to_be_bytes();
-        Cursor(URL_SAFE_NO_PAD.encode([place.as_slice(), &self.check(place)].concat()))
+    pub(crate) fn cursor<P: Place>(&self, place: &P) -> Cursor {
+        // Six bits a character, without padding.
+        const { assert!(((P::BYTES + CHECK_BYTES) * 8).div_ceil(6) <= Cursor::MAX_CHARS) };
+        let place = place.to_bytes();
+        Cursor(URL_SAFE_NO_PAD.encode([place.as_slice(), &self.check(&place)].concat()))
     }
 
     /// The place of a cursor of this list.
-    pub(crate) fn place(&self, cursor: &Cursor) -> Result<u128, Violation> {
+    pub(crate) fn place<P: Place>(&self, cursor: &Cursor) -> Result<P, Violation> {
         let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| no_cursor())?;
-        let (place, check) = bytes.split_first_chunk::<PLACE_BYTES>().ok_or_else(no_cursor)?;
-        if check == self.check(*place) { Ok(u128::from_be_bytes(*place)) } else { Err(no_cursor()) }
+        let (place, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or_else(no_cursor)?;
+        let place = Some(place).filter(|place| *check == self.check(place));
+        place.and_then(P::from_bytes).ok_or_else(no_cursor)
     }
 
-    fn check(&self, place: [u8; PLACE_BYTES]) -> [u8; CHECK_BYTES] {
+    fn check(&self, place: &[u8]) -> [u8; CHECK_BYTES] {
         let mut check = [0; CHECK_BYTES];
         check.copy_from_slice(&self.0.clone().chain_update(place).finalize()[..CHECK_BYTES]);
         check
@@ -100,24 +123,24 @@ mod tests {
     #[test]
     fn a_cursor_is_good_for_its_own_list_only() {
         let list = || List::of("list_things").with("tenant").with("asc");
-        let cursor = list().cursor(7);
-        assert_eq!(list().place(&cursor), Ok(7));
+        let cursor = list().cursor(&7_u128);
+        assert_eq!(list().place(&cursor), Ok(7_u128));
         for other in [List::of("list_things").with("tenant").with("desc"), List::of("list_things").with("tenantasc")] {
-            assert!(other.place(&cursor).is_err());
+            assert!(other.place::<u128>(&cursor).is_err());
         }
     }
 
     #[test]
     fn a_damaged_cursor_is_told() {
         let list = List::of("list_things");
-        let Cursor(cursor) = list.cursor(u128::MAX);
+        let Cursor(cursor) = list.cursor(&u128::MAX);
         for place in 0..cursor.len() {
             let mut damaged = cursor.clone().into_bytes();
             damaged[place] = if damaged[place] == b'A' { b'B' } else { b'A' };
-            assert!(list.place(&Cursor(String::from_utf8(damaged).unwrap())).is_err(), "at {place}");
+            assert!(list.place::<u128>(&Cursor(String::from_utf8(damaged).unwrap())).is_err(), "at {place}");
         }
         for broken in ["", "A", &cursor[1..], &cursor[..30], &format!("{cursor}AAAA"), "é", "not base64!"] {
-            assert!(list.place(&Cursor(broken.to_owned())).is_err(), "{broken}");
+            assert!(list.place::<u128>(&Cursor(broken.to_owned())).is_err(), "{broken}");
         }
     }
 }

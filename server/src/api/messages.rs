@@ -59,7 +59,7 @@ impl MessagesApi {
             .with(chat.0.0)
             .with(paging.order())
             .with(after_seq.unwrap_or(0).to_be_bytes());
-        let window = paging.window(&list, |place| i64::try_from(place).unwrap_or(i64::MAX))?;
+        let window = paging.window(&list, |place: u128| i64::try_from(place).unwrap_or(i64::MAX))?;
         let page = messages.list_messages(caller.tenant, chat.0.0, after_seq, window).await?;
         Ok(Json(MessageList {
             next_cursor: Nullable(next_cursor(&list, &page, |message| u128::from(message.seq.unsigned_abs()))),
@@ -77,8 +77,9 @@ impl MessagesApi {
     /// (409 `chat_closed`).
     ///
     /// Two ways make repeating the request safe: an `Idempotency-Key`, as everywhere, for 24 hours; and a
-    /// `client_message_id`, which is unique in its chat for good: a second message under the same one is the first,
-    /// answered again and marked `Idempotency-Replayed: true`. The body may have at most 512 KiB.
+    /// `client_message_id`, which is unique in its chat and for its sender for good: a second message of the same sender
+    /// under the same one is the first, answered again and marked `Idempotency-Replayed: true`. The body may have at
+    /// most 512 KiB.
     #[oai(path = "/:chat_id/messages", method = "post", operation_id = "send_message")]
     async fn send_message(
         &self,
@@ -170,7 +171,7 @@ pub(crate) struct SendMessageRequest {
     /// Any JSON, at most 16 KiB without white space and 32 levels deep.
     #[oai(nullable)]
     metadata: Option<Metadata>,
-    /// The sender's own name for the message, unique in the chat. No control characters.
+    /// The sender's own name for the message, unique in the chat among the messages of that sender. No control characters.
     #[oai(nullable)]
     client_message_id: Option<ClientMessageId>,
 }
@@ -228,7 +229,7 @@ impl Example for SendMessageRequest {
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
 pub(crate) struct Message {
-    /// Unique identifier of the message. Version 7: ordered by creation.
+    /// Unique identifier of the message, a UUID of version 7. The order of messages is that of `seq`, not of their ids.
     id: Uuid,
     /// What is said.
     content: Content,

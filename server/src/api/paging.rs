@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::cursor::{Cursor, List};
+use super::cursor::{Cursor, List, Place};
 
 /// How many of something there are, or come before something.
 pub(crate) type Count = Integer<0>;
@@ -39,7 +39,7 @@ pub(super) const CURSOR: Parameter = Parameter {
 
 /// `order`, with the list's own default.
 pub(super) const fn order(schema: fn() -> MetaSchema) -> Parameter {
-    Parameter { name: "order", description: "By creation: oldest or newest first.", schema }
+    Parameter { name: "order", description: "Oldest or newest first.", schema }
 }
 
 /// Which page is asked for.
@@ -93,7 +93,7 @@ impl Paging {
     }
 
     /// The part of `list` that is asked for; `place` takes back what [`next_cursor`] was given.
-    pub(super) fn window<K>(&self, list: &List, place: impl FnOnce(u128) -> K) -> Result<Window<K>, Problem> {
+    pub(super) fn window<P: Place, K>(&self, list: &List, place: impl FnOnce(P) -> K) -> Result<Window<K>, Problem> {
         let start = match &self.cursor {
             Some(cursor) => Start::After(place(
                 list.place(cursor)
@@ -107,8 +107,8 @@ impl Paging {
 }
 
 /// Where the list goes on after `page`; `None` at its end.
-pub(super) fn next_cursor<T>(list: &List, page: &Page<T>, place: impl FnOnce(&T) -> u128) -> Option<Cursor> {
-    page.items.last().filter(|_| page.has_more).map(|last| list.cursor(place(last)))
+pub(super) fn next_cursor<T, P: Place>(list: &List, page: &Page<T>, place: impl FnOnce(&T) -> P) -> Option<Cursor> {
+    page.items.last().filter(|_| page.has_more).map(|last| list.cursor(&place(last)))
 }
 
 /// The limit of a page, if nobody says.

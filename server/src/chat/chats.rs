@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{ChatFilter, ChatPlace, Connections, Idempotency, Metadata, MetadataPatch, Page, Title, UserId, Window};
+use super::{ChatFilter, ChatWindow, Connections, Idempotency, Metadata, MetadataPatch, Page, Title, UserId};
 use crate::{
     clock::{Moments, next_time},
-    error::{Error, Result},
+    error::{Cause, Error, Result},
     store::Store,
     tenant::TenantId,
 };
@@ -21,7 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Serialisable, because it is kept beside an idempotency key as the first answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chat {
-    /// UUID version 7: ordered by creation.
+    /// UUID version 7: lists by creation are in its order.
     pub id: Uuid,
     /// Whose chat it is.
     pub user_id: UserId,
@@ -41,6 +41,13 @@ pub struct Chat {
     pub updated_at: DateTime<Utc>,
     /// When its last message was stored; `None` before the first.
     pub last_message_at: Option<DateTime<Utc>>,
+}
+
+impl Chat {
+    /// When it was last active: its last message, or its creation while it has none.
+    pub fn active_at(&self) -> DateTime<Utc> {
+        self.last_message_at.unwrap_or(self.created_at)
+    }
 }
 
 /// Whether a chat takes messages.
@@ -73,6 +80,15 @@ pub struct ChatPatch {
     pub metadata: Option<MetadataPatch>,
     /// Closes the chat, or opens it again.
     pub status: Option<Status>,
+}
+
+/// A chat after a patch.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// The chat as it is now.
+    pub chat: Chat,
+    /// Whether the patch changed anything.
+    pub changed: bool,
 }
 
 /// Something that exists now.
@@ -140,16 +156,11 @@ impl Chats {
         self.store.tenant(tenant).get_chat(id).await?.ok_or(Error::ChatNotFound)
     }
 
-    /// A user's chats, by creation.
+    /// A user's chats, in the order of `window`.
     ///
     /// # Errors
     /// [`Error::UserNotFound`]; [`Error::NoChats`] when the user has none at all; [`Error::Unavailable`].
-    pub async fn list_user_chats(
-        &self,
-        tenant: TenantId,
-        user: &UserId,
-        window: Window<ChatPlace>,
-    ) -> Result<Page<Chat>> {
+    pub async fn list_user_chats(&self, tenant: TenantId, user: &UserId, window: ChatWindow) -> Result<Page<Chat>> {
         let scope = self.store.tenant(tenant);
         let page = scope.list_user_chats(user, window).await?;
         if page.items.is_empty() && !scope.has_chats(user).await? {
@@ -158,34 +169,40 @@ impl Chats {
         Ok(page)
     }
 
-    /// A tenant's chats that `filter` means, by creation.
+    /// A tenant's chats that `filter` means, in the order of `window`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_chats(
-        &self,
-        tenant: TenantId,
-        filter: &ChatFilter,
-        window: Window<ChatPlace>,
-    ) -> Result<Page<Chat>> {
+    pub async fn list_chats(&self, tenant: TenantId, filter: &ChatFilter, window: ChatWindow) -> Result<Page<Chat>> {
         self.store.tenant(tenant).list_chats(filter, window).await
     }
 
     /// Changes a chat and returns it as it is then. A patch that changes nothing is no change.
     ///
     /// Before a chat is closed, the answer that streams in it is cancelled and stored as far as it has come; one that is
-    /// not stored within 2 seconds is lost.
+    /// not stored within 2 seconds is lost. The chat's connections are told of a change.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`]; [`Error::Metadata`] when the merged metadata breaks a rule; [`Error::Unavailable`].
     pub async fn update_chat(&self, tenant: TenantId, id: Uuid, patch: ChatPatch) -> Result<Chat> {
+        let chats = self.clone();
+        // A task of its own, since a caller may give up while the change is being committed, and the connections must be
+        // told of it nevertheless.
+        let update = tokio::spawn(async move { chats.update_and_tell(tenant, id, patch).await });
+        update.await.unwrap_or_else(|error| Err(Error::Internal(Cause::new(error))))
+    }
+
+    async fn update_and_tell(&self, tenant: TenantId, id: Uuid, patch: ChatPatch) -> Result<Chat> {
         let scope = self.store.tenant(tenant);
         let closes = patch.status == Some(Status::Closed);
         // An answer is cancelled only by the tenant that has the chat.
         if closes && scope.get_chat(id).await?.is_some() {
             self.cancel_answer(id).await;
         }
-        let chat = scope.update_chat(id, |chat| patch.apply(chat, self.moments.now())).await?;
+        let Updated { chat, changed } = scope.update_chat(id, |chat| patch.apply(chat, self.moments.now())).await?;
+        if changed {
+            self.connections.chat_updated(&chat, self.moments.now());
+        }
         if closes {
             // One that began meanwhile, which can no longer be stored.
             self.connections.cancel_answer(id);

@@ -1,8 +1,9 @@
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Message;
+use super::{Chat, Message};
 use crate::tenant::TenantId;
 
 /// One live connection to a chat, among those of this process.
@@ -55,6 +56,10 @@ impl Listener for () {
 pub trait Connections: Send + Sync + 'static {
     /// Whether a tenant has any to a chat.
     fn are_open(&self, tenant: TenantId, chat: Uuid) -> bool;
+
+    /// Tells a chat's connections that its title, metadata or status was changed to what `chat` says; `at` is the event's
+    /// timestamp.
+    fn chat_updated(&self, chat: &Chat, at: DateTime<Utc>);
 
     /// Ends a chat's connections and its answer: the chat was deleted.
     fn chat_deleted(&self, chat: Uuid);

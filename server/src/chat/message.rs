@@ -58,7 +58,8 @@ pub struct NewMessage {
     pub media_url: Option<MediaUrl>,
     /// The application's own data.
     pub metadata: Metadata,
-    /// The sender's name for it: a second message of the same chat under the same name is the first one repeated.
+    /// The sender's name for it: a second message of the same sender in the same chat under the same name is the first one
+    /// repeated.
     pub client_message_id: Option<ClientMessageId>,
     /// Which way it came.
     pub origin: Origin,
@@ -92,7 +93,8 @@ impl Content {
     }
 }
 
-/// The sender's name for a message, unique in its chat: 1–128 characters, no control characters.
+/// The sender's name for a message, unique in its chat among the messages of that sender: 1–128 characters, no control
+/// characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientMessageId(String);

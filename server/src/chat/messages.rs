@@ -20,7 +20,7 @@ impl Messages {
     }
 
     /// Stores a message under the next `seq` of its chat; returns after commit. A message whose `client_message_id` its
-    /// chat has already is that one repeated, whatever else it says. Queued at the call, not when it is awaited:
+    /// chat has already from the same sender is that one repeated, whatever else it says. Queued at the call, not when it is awaited:
     /// messages get their `seq` in the order of the calls.
     ///
     /// # Errors

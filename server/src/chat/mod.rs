@@ -30,13 +30,13 @@ mod tickets;
 mod title;
 mod user;
 
-pub use chats::{Chat, ChatPatch, Chats, Created, Deleted, NewChat, Status};
+pub use chats::{Chat, ChatPatch, Chats, Created, Deleted, NewChat, Status, Updated};
 pub use event::{ConnectionId, Connections, FinishReason, Listener, Origin};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMessage, Role};
 pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
-pub use page::{ChatFilter, ChatPlace, Label, MessagePlace, Order, Page, Start, Window};
+pub use page::{ActivityPlace, ChatFilter, ChatPlace, ChatWindow, Label, MessagePlace, Order, Page, Start, Window};
 pub(crate) use raw_object::{Name, Names, RawObject};
 pub use tickets::{IssuedTicket, Ticket, TicketGrant, Tickets};
 pub use title::Title;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Status, UserId};
 
-/// Which way a list goes, by creation.
+/// Which way a list goes, by what it is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Oldest first.
@@ -91,7 +91,45 @@ pub struct Label {
     pub value: String,
 }
 
-/// Where a list of chats is: at this chat. Ids are ordered by creation.
+/// A part of a list of chats, and what the list is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatWindow {
+    /// By creation, which is the order of ids.
+    ByCreation(Window<ChatPlace>),
+    /// By last activity.
+    ByActivity(Window<ActivityPlace>),
+}
+
+impl ChatWindow {
+    /// Whether the window begins at an offset, rather than after a place.
+    pub(crate) fn is_at_offset(self) -> bool {
+        match self {
+            Self::ByCreation(window) => matches!(window.start, Start::Offset(_)),
+            Self::ByActivity(window) => matches!(window.start, Start::Offset(_)),
+        }
+    }
+
+    /// How many things it has at most.
+    pub(crate) fn limit(self) -> u32 {
+        match self {
+            Self::ByCreation(window) => window.limit,
+            Self::ByActivity(window) => window.limit,
+        }
+    }
+}
+
+/// Where a list of chats by creation is: at this chat.
 pub type ChatPlace = Uuid;
+
+/// Where a list of chats by last activity is: at the chat `id`, which was last active then. Of chats that were active at the
+/// same time, ids decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActivityPlace {
+    /// In whole microseconds.
+    pub active_at: DateTime<Utc>,
+    /// The chat.
+    pub id: Uuid,
+}
+
 /// Where a list of messages is: at the message with this `seq`.
 pub type MessagePlace = i64;

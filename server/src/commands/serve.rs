@@ -42,7 +42,7 @@ pub(super) struct Serve {
     /// Let the bootstrap keys of earlier starts stay valid beside the new one.
     #[arg(long, env = "PARLOR_KEEP_BOOTSTRAP_KEYS", value_parser = BoolishValueParser::new(), help_heading = SERVER)]
     keep_bootstrap_keys: bool,
-    /// The sites whose pages may open live connections, as browsers name them; without any, all may.
+    /// The origins whose pages may use the API and open live connections, separated by commas; without any, every origin.
     #[arg(long, env = "PARLOR_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin, help_heading = SERVER)]
     allowed_origins: Vec<String>,
     #[command(flatten)]
@@ -106,9 +106,11 @@ impl Serve {
     }
 }
 
-/// Takes a site as a browser writes it in `Origin`: what is written otherwise would never match.
+/// Takes an origin as a browser writes it in `Origin`: what is written otherwise would never match. Browsers leave out the
+/// scheme's own port.
 fn origin(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let of_scheme = |scheme: &str, own_port: &str| text.strip_prefix(scheme).filter(|host| !host.ends_with(own_port));
+    let host = of_scheme("https://", ":443").or_else(|| of_scheme("http://", ":80"));
     let is_host = |host: &str| {
         !host.is_empty()
             && host.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']'))
@@ -116,6 +118,8 @@ fn origin(text: &str) -> Result<String, String> {
     if host.is_some_and(is_host) {
         Ok(text.to_owned())
     } else {
-        Err("a site is written like https://example.org, in lower case and without a path".to_owned())
+        Err("an origin is written like https://example.org or http://localhost:3000: in lower case, without a path and \
+             without the ports 80 of http and 443 of https"
+            .to_owned())
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod bounded;
 pub(crate) mod context;
+pub(crate) mod cors;
 pub(crate) mod docs;
 pub(crate) mod field_error;
 pub(crate) mod health;

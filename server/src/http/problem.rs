@@ -36,6 +36,7 @@ const CHALLENGE: &str = r#"ApiKey realm="parlor""#;
 pub(crate) enum Code {
     InvalidRequest,
     Unauthorized,
+    Forbidden,
     ChatNotFound,
     UserNotFound,
     NoChats,
@@ -57,6 +58,7 @@ impl Code {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::ChatNotFound => "chat_not_found",
             Self::UserNotFound => "user_not_found",
             Self::NoChats => "no_chats",
@@ -78,6 +80,7 @@ impl Code {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::ChatNotFound | Self::UserNotFound | Self::NoChats | Self::NotFound => StatusCode::NOT_FOUND,
             Self::ChatInUse | Self::ChatClosed => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -96,6 +99,7 @@ impl Code {
         match self {
             Self::InvalidRequest => "Invalid request body or missing required fields; `errors` names all of them.",
             Self::Unauthorized => "Invalid or missing API key.",
+            Self::Forbidden => "The caller may not do this.",
             Self::ChatNotFound => "The tenant has no such chat.",
             Self::UserNotFound => "The tenant has no such user.",
             Self::NoChats => "The user has no chats.",
@@ -118,6 +122,7 @@ impl Code {
         match self {
             Self::InvalidRequest => "The request is not valid; see `errors`.",
             Self::Unauthorized => "The API key is unknown, expired or revoked.",
+            Self::Forbidden => "This caller may not do this.",
             Self::ChatNotFound => "There is no such chat.",
             Self::UserNotFound => "There is no such user.",
             Self::NoChats => "The user has no chats.",

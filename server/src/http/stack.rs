@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::{Context, REQUEST_ID, RequestId},
+    cors::{self, Cors, Grant},
     docs, health, home,
     listen::Refuse,
     paths::Paths,
@@ -36,7 +37,7 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
         .and_get(&["/healthz", "/readyz", "/metrics", docs::OPENAPI, docs::OPENAPI_31, docs::ASYNCAPI, realtime::PATH])
         .and_get_exactly(&["/docs", docs::SWAGGER_UI, "/docs/{file}"])
         .and_get_exactly(home::PATHS);
-    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, demo } = services;
+    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, cors, demo } = services;
     let swagger_ui = Arc::new(docs::swagger_ui(&document));
     let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
@@ -66,7 +67,7 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
         .data(tickets)
         .data(authenticator)
         .data(limits);
-    Edge { inner: routes.with(paths), metrics }
+    Edge { inner: routes.with(paths), metrics, cors }
 }
 
 /// The interface, and what is beside it. Nested into one route, the interface would have every request's path taken apart
@@ -96,10 +97,12 @@ impl<A: Endpoint<Output = Response>> Endpoint for Fork<A> {
     }
 }
 
-/// The outermost layer: names the request, catches a panic, renders a failure, counts and logs the answer.
+/// The outermost layer: names the request, decides about its origin, catches a panic, renders a failure, counts and logs
+/// the answer.
 struct Edge<E> {
     inner: E,
     metrics: Arc<Metrics>,
+    cors: Cors,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
@@ -111,18 +114,28 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let context = Context::new(RequestId::of(request.headers()));
         request.extensions_mut().insert(context.clone());
         let method = request.method().clone();
-        let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
-        // The panic's own message is on standard error already; here it gets the request's id.
-        let answer =
-            outcome.unwrap_or_else(|_| Err(Problem::because(Code::Internal, Cause::new("a handler panicked")).into()));
-        Ok(self.finish(answer.unwrap_or_else(into_response), &context, method.as_str(), started))
+        let (grant, answer) = match self.cors.check(&request) {
+            Ok(grant) if grant != Grant::Nothing && cors::is_preflight(&request) => (grant, Ok(cors::preflight())),
+            Ok(grant) => {
+                let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+                // The panic's own message is on standard error already; here it gets the request's id.
+                let panicked = |_| Err(Problem::because(Code::Internal, Cause::new("a handler panicked")).into());
+                (grant, outcome.unwrap_or_else(panicked))
+            }
+            Err(problem) => (Grant::Nothing, Err(problem.into())),
+        };
+        let mut response = self.finish(answer.unwrap_or_else(into_response), &context, method.as_str(), started);
+        self.cors.apply(grant, &mut response);
+        Ok(response)
     }
 }
 
 impl<E: Send + Sync> Refuse for Edge<E> {
     fn refuse(&self, problem: Problem) -> Response {
         let context = Context::new(RequestId::of(&HeaderMap::new()));
-        self.finish(problem.into_response(), &context, NO_OPERATION, Instant::now())
+        let mut response = self.finish(problem.into_response(), &context, NO_OPERATION, Instant::now());
+        self.cors.apply(self.cors.of_unread_head(), &mut response);
+        response
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use poem::{
     Endpoint, Request, Response,
     endpoint::make,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue},
 };
 use poem_openapi::registry::MetaSchema;
 use uuid::Uuid;
@@ -33,7 +33,6 @@ use crate::{
         context::Context,
         docs::named,
         field_error::FieldError,
-        origin,
         problem::{Code, Failure, Operation, Problem},
         query::{FromParameter, FromQuery, Parameter, Parameters, Query},
     },
@@ -130,14 +129,13 @@ impl Realtime {
             // A task of its own, which has no room for what the switch needed.
             socket.realtime.sockets.clone().spawn(Box::new(socket).run(greeting));
         });
-        Ok(upgrade::switching_protocols(join.accept))
+        Ok(upgrade::switching_protocols(join.accept, upgrade::subprotocol(request.headers())))
     }
 
     /// Who asks for what.
     async fn join(&self, request: &Request) -> Result<Join, Problem> {
         let query = request.uri().query().unwrap_or_default();
         let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == TICKET.name);
-        self.check_origin(request.headers())?;
         if has_ticket {
             let Query(ConnectByTicket { ticket, chat_id, after_seq }) = Query::parse(query)?;
             // A ticket is good for one connection: one that cannot be made must not use it up. Which chat it is for is
@@ -178,16 +176,6 @@ impl Realtime {
         Context::authenticated(request, tenant);
         Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get), accept })
     }
-
-    /// A browser says which site's page asks; if sites are listed, it must be one of them, or this server itself.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-        let is_listed = self.origins.iter().any(|allowed| origin == allowed.as_str());
-        if self.origins.is_empty() || is_listed || origin::is_own(headers) {
-            return Ok(());
-        }
-        Err(Problem::detailed(Code::Unauthorized, "Pages of this origin may not connect."))
-    }
 }
 
 /// The header `name`, checked like a parameter; what is wrong with it, or with its absence, goes to `errors`.
@@ -204,6 +192,9 @@ fn from_header<T: FromParameter>(headers: &HeaderMap, name: &str, errors: &mut V
     outcome.map_err(|detail| errors.push(FieldError::new(format!("/header/{name}"), detail))).ok()
 }
 
+/// The greatest number of characters of a header that offers subprotocols; what bounds it is the head as a whole.
+const MAX_OFFERED_CHARS: usize = 8_192;
+
 /// The parameters' twins among the headers.
 const USER_ID: &str = "X-User-ID";
 const CHAT_ID: &str = "X-Chat-ID";
@@ -213,6 +204,7 @@ pub(super) const HEADERS: &[Parameter] = &[
     Parameter { name: auth::HEADER, ..API_KEY },
     Parameter { name: USER_ID, ..USER },
     Parameter { name: CHAT_ID, ..CHAT },
+    SUBPROTOCOLS,
 ];
 
 /// Text whose meaning is looked for elsewhere: what cannot name anything is no different from what names nothing.
@@ -263,6 +255,11 @@ pub(super) const API_KEY: Parameter = Parameter {
 const USER: Parameter =
     Parameter { name: "user_id", description: "Who connects; created if unknown.", schema: UserId::schema };
 const CHAT: Parameter = Parameter { name: "chat_id", description: "To which chat.", schema: ChatId::schema };
+const SUBPROTOCOLS: Parameter = Parameter {
+    name: "Sec-WebSocket-Protocol",
+    description: "May offer `parlor.v1`, which is then chosen; of other names none is.",
+    schema: || text_schema(1, MAX_OFFERED_CHARS),
+};
 const AFTER_SEQ: Parameter = Parameter {
     name: "after_seq",
     description: "Stored messages with a greater `seq` come before anything live.",

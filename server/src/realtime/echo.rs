@@ -29,7 +29,7 @@ pub(crate) fn echo() -> impl Endpoint<Output = Response> {
                 repeat(upgrade::stream(upgraded, &limits, &budget).await).await;
             }
         });
-        Ok::<_, Problem>(upgrade::switching_protocols(accept))
+        Ok::<_, Problem>(upgrade::switching_protocols(accept, None))
     })
 }
 

@@ -18,13 +18,14 @@ use super::{
     protocol::{
         Close,
         event::{
-            MessageCreated, MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken, UserTyping,
-            encode,
+            ChatUpdated, MessageCreated, MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken,
+            UserTyping, encode,
         },
     },
 };
 use crate::{
-    chat::{ConnectionId, Connections, FinishReason, Message, Origin, UserId},
+    chat::{Chat, ConnectionId, Connections, FinishReason, Message, Origin, UserId},
+    clock::next_time,
     lock::lock,
     tenant::TenantId,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
 struct Room {
     inboxes: Vec<Arc<Inbox>>,
     answer: Option<Answer>,
+    /// The `updated_at` of the last change that the connections were told of.
+    updated_at: Option<DateTime<Utc>>,
 }
 
 /// An answer that streams.
@@ -124,11 +127,12 @@ impl Hub {
         leave_if_empty(&mut shard, message.chat_id);
     }
 
-    /// Tells everybody else that the user of `by` types.
+    /// Tells the connections of all other users that the user of `by` types. The user's own further connections, such as a
+    /// second tab, are not told.
     pub(crate) fn user_typing(&self, chat: Uuid, by: &Inbox, at: DateTime<Utc>) {
         let event = encode(&UserTyping { user_id: by.user.clone(), chat_id: chat }, at);
         if let Some(room) = self.shard(chat).get(&chat) {
-            for inbox in room.inboxes.iter().filter(|inbox| inbox.id != by.id) {
+            for inbox in room.inboxes.iter().filter(|inbox| inbox.user != by.user) {
                 inbox.push(Item::Passing(event.clone()));
             }
         }
@@ -221,6 +225,20 @@ impl Connections for Hub {
         shard.get(&chat).is_some_and(|room| room.inboxes.iter().any(|inbox| inbox.tenant == tenant))
     }
 
+    fn chat_updated(&self, chat: &Chat, at: DateTime<Utc>) {
+        let event = encode(&ChatUpdated { chat: chat.clone().into() }, at);
+        let mut shard = self.shard(chat.id);
+        let Some(room) = shard.get_mut(&chat.id) else { return };
+        // Of two changes that were committed one after the other, the first may be told last: it is out of date then.
+        if room.updated_at.is_some_and(|told| next_time(told, chat.updated_at) != chat.updated_at) {
+            return;
+        }
+        room.updated_at = Some(chat.updated_at);
+        for inbox in &room.inboxes {
+            inbox.push(Item::Update(event.clone()));
+        }
+    }
+
     fn chat_deleted(&self, chat: Uuid) {
         if let Some(room) = self.shard(chat).get(&chat) {
             room.inboxes.iter().for_each(|inbox| inbox.close(Close::ChatDeleted));
@@ -256,7 +274,7 @@ impl Membership {
         self.inbox.join(delivered, || answer.map(|answer| answer.so_far(self.chat, at)).unwrap_or_default())
     }
 
-    /// Tells the others that this connection's user types.
+    /// Tells the other users that this connection's user types.
     pub(crate) fn typing(&self, at: DateTime<Utc>) {
         self.hub.user_typing(self.chat, &self.inbox, at);
     }

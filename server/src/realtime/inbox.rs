@@ -2,7 +2,8 @@
 //!
 //! An inbox holds at most so many bytes. It MUST NOT make whoever fills it wait. While its connection replays, messages
 //! beyond the bound push out the oldest: SQL has them, and the replay comes to them. While it is live, going beyond the
-//! bound ends the connection; nothing is ever skipped in silence. Events that are not stored reach live connections only.
+//! bound ends the connection; nothing is ever skipped in silence. Events that are not stored reach live connections only,
+//! except for the last update of the chat, which is kept until the replay is done.
 
 use std::{
     collections::VecDeque,
@@ -39,6 +40,8 @@ pub(crate) struct Delivery {
 pub(crate) enum Item {
     /// A stored message, in the order of `seq`.
     Message(Arc<Delivery>),
+    /// The chat as it is now.
+    Update(Utf8Bytes),
     /// An event of the moment.
     Passing(Utf8Bytes),
 }
@@ -50,7 +53,7 @@ impl Item {
         OVERHEAD
             + match self {
                 Self::Message(delivery) => delivery.event.len(),
-                Self::Passing(event) => event.len(),
+                Self::Update(event) | Self::Passing(event) => event.len(),
             }
     }
 }
@@ -73,6 +76,8 @@ struct State {
     live: bool,
     items: VecDeque<Item>,
     bytes: usize,
+    /// The last update that came while the connection was not live; at most one, so it does not count in `bytes`.
+    update: Option<Utf8Bytes>,
     closing: Option<Close>,
 }
 
@@ -87,16 +92,24 @@ pub(crate) struct Taken {
 impl Inbox {
     /// Empty, for a connection that replays first; of at most `limit` bytes.
     pub(crate) fn new(id: ConnectionId, tenant: TenantId, user: UserId, key: Uuid, limit: usize) -> Self {
-        let state = State { live: false, items: VecDeque::new(), bytes: 0, closing: None };
+        let state = State { live: false, items: VecDeque::new(), bytes: 0, update: None, closing: None };
         Self { id, tenant, user, key, limit, state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Adds something.
     pub(crate) fn push(&self, item: Item) {
         let mut state = self.lock();
-        if state.closing.is_some() || (!state.live && matches!(item, Item::Passing(_))) {
+        if state.closing.is_some() {
             return;
         }
+        let item = match item {
+            Item::Passing(_) if !state.live => return,
+            Item::Update(event) if !state.live => {
+                state.update = Some(event);
+                return;
+            }
+            item => item,
+        };
         state.bytes += item.cost();
         state.items.push_back(item);
         if state.bytes > self.limit {
@@ -126,7 +139,8 @@ impl Inbox {
         self.news.notify_one();
     }
 
-    /// Goes live, if everything after the message `delivered` is in here, with `passing` behind it; tells whether it did.
+    /// Goes live, if everything after the message `delivered` is in here, with the chat's update and `passing` behind it;
+    /// returns whether it did.
     pub(crate) fn join(&self, delivered: i64, passing: impl FnOnce() -> Vec<Utf8Bytes>) -> bool {
         let mut state = self.lock();
         while matches!(state.items.front(), Some(Item::Message(delivery)) if delivery.seq <= delivered) {
@@ -136,8 +150,8 @@ impl Inbox {
             return false;
         }
         state.live = true;
-        for event in passing() {
-            let item = Item::Passing(event);
+        let update = state.update.take().map(Item::Update);
+        for item in update.into_iter().chain(passing().into_iter().map(Item::Passing)) {
             state.bytes += item.cost();
             state.items.push_back(item);
         }
@@ -150,6 +164,11 @@ impl Inbox {
     pub(crate) fn leave(&self) {
         let mut state = self.lock();
         state.live = false;
+        let update = state.items.iter().rev().find_map(|item| match item {
+            Item::Update(event) => Some(event.clone()),
+            Item::Message(_) | Item::Passing(_) => None,
+        });
+        state.update = update.or_else(|| state.update.take());
         state.items.retain(|item| matches!(item, Item::Message(_)));
         state.bytes = state.items.iter().map(Item::cost).sum();
     }
@@ -208,7 +227,7 @@ mod tests {
     fn seqs(inbox: &Inbox) -> Vec<i64> {
         let seq = |item: Item| match item {
             Item::Message(delivery) => Some(delivery.seq),
-            Item::Passing(_) => None,
+            Item::Update(_) | Item::Passing(_) => None,
         };
         inbox.take().items.into_iter().filter_map(seq).collect()
     }
@@ -244,6 +263,28 @@ mod tests {
         inbox.leave();
         assert!(inbox.join(0, Vec::new));
         assert_eq!(inbox.take().items.len(), 1, "the message alone");
+    }
+
+    #[test]
+    fn the_last_update_waits_until_the_connection_is_live() {
+        let updates = |inbox: &Inbox| {
+            let update = |item: Item| match item {
+                Item::Update(event) => Some(event.to_string()),
+                Item::Message(_) | Item::Passing(_) => None,
+            };
+            inbox.take().items.into_iter().filter_map(update).collect::<Vec<_>>()
+        };
+        let inbox = inbox(500);
+        inbox.push(Item::Update("first".into()));
+        inbox.push(Item::Update("second".into()));
+        assert!(inbox.join(0, Vec::new));
+        assert_eq!(updates(&inbox), ["second"]);
+        inbox.push(Item::Update("third".into()));
+        inbox.leave();
+        assert!(inbox.join(0, Vec::new));
+        assert_eq!(updates(&inbox), ["third"]);
+        assert!(inbox.join(0, Vec::new));
+        assert_eq!(updates(&inbox), Vec::<String>::new(), "each once");
     }
 
     #[test]

@@ -73,7 +73,6 @@ pub(crate) struct Realtime {
     limits: RealtimeLimits,
     /// The memory of messages that are arriving.
     budget: Arc<MessageBudget>,
-    origins: Vec<String>,
     metrics: RealtimeMetrics,
     slots: Arc<Semaphore>,
     sockets: TaskTracker,
@@ -90,14 +89,12 @@ pub(crate) struct Parts {
     pub(crate) answers: Answers,
     pub(crate) moments: Moments,
     pub(crate) limits: RealtimeLimits,
-    /// The sites whose pages may connect; none: all.
-    pub(crate) origins: Vec<String>,
     pub(crate) metrics: RealtimeMetrics,
 }
 
 impl Realtime {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { hub, chats, messages, tickets, authenticator, answers, moments, limits, origins, metrics } = parts;
+        let Parts { hub, chats, messages, tickets, authenticator, answers, moments, limits, metrics } = parts;
         metrics.show(Close::ALL.iter().map(|close| close.code()));
         let slots = Arc::new(Semaphore::new(limits.connections));
         let (sockets, closed) = (TaskTracker::new(), CancellationToken::new());
@@ -111,7 +108,6 @@ impl Realtime {
             moments,
             limits,
             budget: MessageBudget::new(limits.arriving_bytes),
-            origins,
             metrics,
             slots,
             sockets,

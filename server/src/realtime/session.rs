@@ -116,6 +116,8 @@ pub(crate) struct Session {
     acknowledged: HashSet<i64>,
     /// The acknowledgements of own messages whose way was over before their turn came.
     stored: HashMap<i64, Utf8Bytes>,
+    /// The chat's last update, which came while the session was not live.
+    update: Option<Utf8Bytes>,
     /// The chat's last message, if it is a question that is not answered and the peer is yet to be told.
     abandoned: Option<i64>,
     heard: Instant,
@@ -139,6 +141,7 @@ impl Session {
             waiting: false,
             acknowledged: HashSet::new(),
             stored: HashMap::new(),
+            update: None,
             abandoned: None,
             heard: now,
             next_ping: now + bounds.ping,
@@ -204,6 +207,7 @@ impl Session {
             Input::Page(Err(_)) => effects.push(Effect::Close(Close::Fault)),
             Input::Joined => {
                 self.live = true;
+                effects.extend(self.update.take().map(Effect::Send));
                 if self.abandoned.take().is_some_and(|seq| seq == self.delivered) {
                     effects.push(Effect::Send(question_abandoned(at)));
                 }
@@ -285,7 +289,9 @@ impl Session {
             return;
         }
         self.delivered = message.seq;
-        let named = message.client_message_id.as_ref().is_some_and(|name| self.names.contains(name.as_str()));
+        // Another sender may have given its message the same name.
+        let named = message.sender_id.as_ref() == Some(&self.user)
+            && message.client_message_id.as_ref().is_some_and(|name| self.names.contains(name.as_str()));
         let event = if let Some(acknowledgement) = self.stored.remove(&message.seq) {
             acknowledgement
         } else if named {
@@ -303,6 +309,14 @@ impl Session {
             Item::Passing(event) => {
                 if self.live {
                     effects.push(Effect::Send(event));
+                }
+                return;
+            }
+            Item::Update(event) => {
+                if self.live {
+                    effects.push(Effect::Send(event));
+                } else {
+                    self.update = Some(event);
                 }
                 return;
             }

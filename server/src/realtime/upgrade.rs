@@ -30,6 +30,8 @@ use crate::{
 
 /// The version of the protocol that there is.
 const VERSION: &str = "13";
+/// The name of the protocol that is spoken inside it, for clients that offer names.
+const SUBPROTOCOL: &str = "parlor.v1";
 /// Bytes of a connection's read buffer, taken at once, and bytes gathered before they are written.
 const BUFFER: usize = 4 * 1024;
 /// Bytes that may wait to be written; writing waits for the peer beyond that.
@@ -59,20 +61,33 @@ pub(crate) fn handshake(request: &Request) -> Result<HeaderValue, Problem> {
     }
 }
 
+/// The subprotocol that both sides speak (RFC 6455, section 4.2.2): ours, if the client offers it. Of what else it offers
+/// nothing is chosen; the connection is the same without one.
+pub(crate) fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    // Names of subprotocols are compared exactly, unlike the tokens of `Connection`.
+    let mut offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let is_offered = offers.any(|value| value.split(',').any(|one| one.trim_matches([' ', '\t']) == SUBPROTOCOL));
+    is_offered.then(|| HeaderValue::from_static(SUBPROTOCOL))
+}
+
 /// The request's connection as it will be after [`switching_protocols`].
 pub(crate) fn take(request: &Request) -> Result<oneshot::Receiver<Upgraded>, Problem> {
     let connection = request.data::<Upgrade>().and_then(Upgrade::take);
     connection.ok_or_else(|| Problem::because(Code::Internal, Cause::new("the connection cannot be taken over")))
 }
 
-/// 101; the connection is the stream's from then on.
-pub(crate) fn switching_protocols(accept: HeaderValue) -> Response {
-    Response::builder()
+/// 101, with the subprotocol if one is spoken; the connection is the stream's from then on.
+pub(crate) fn switching_protocols(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response {
+    let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_ACCEPT, accept)
-        .finish()
+        .finish();
+    if let Some(subprotocol) = subprotocol {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
 }
 
 /// The server's end of an upgraded connection.

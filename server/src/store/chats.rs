@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    TenantScope,
+    TenantScope, activity,
     connection::Transaction,
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Chat, ChatFilter, ChatPlace, Created, Idempotency, Metadata, Order, Page, Start, Status, Title, UserId, Window,
+        Chat, ChatFilter, ChatPlace, ChatWindow, Created, Idempotency, Metadata, Order, Page, Start, Status, Title,
+        Updated, UserId, Window,
     },
     error::{Cause, Error, Result},
     tenant::TenantId,
@@ -58,32 +59,38 @@ impl TenantScope<'_> {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_user_chats(&self, user: &UserId, window: Window<ChatPlace>) -> Result<Page<Chat>> {
+    pub async fn list_user_chats(&self, user: &UserId, window: ChatWindow) -> Result<Page<Chat>> {
         let chats = self.chats_of(user);
-        let chain = Chain::of(chats.clone());
-        let total = match window.start {
-            Start::Offset(_) => {
-                let count = chats.count(&self.store.read).await.map_err(fault)?;
-                Some(i64::try_from(count).unwrap_or(i64::MAX))
-            }
-            Start::After(_) => None,
+        let total = if window.is_at_offset() {
+            let count = chats.clone().count(&self.store.read).await.map_err(fault)?;
+            Some(i64::try_from(count).unwrap_or(i64::MAX))
+        } else {
+            None
         };
-        self.page(chain, window, total).await
+        let chats = match window {
+            ChatWindow::ByCreation(window) => Chain::of(chats).windowed(window),
+            ChatWindow::ByActivity(window) => activity::windowed(chats, window),
+        };
+        self.page(chats, window.limit(), total).await
     }
 
     /// A page of the tenant's chats that `filter` means.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_chats(&self, filter: &ChatFilter, window: Window<ChatPlace>) -> Result<Page<Chat>> {
-        self.page(self.filtered(filter), window, None).await
+    pub async fn list_chats(&self, filter: &ChatFilter, window: ChatWindow) -> Result<Page<Chat>> {
+        let chats = match window {
+            ChatWindow::ByCreation(window) => self.filtered(filter).windowed(window),
+            ChatWindow::ByActivity(window) => self.by_activity(filter, window),
+        };
+        self.page(chats, window.limit(), None).await
     }
 
-    /// Changes the chat `id` by `change` and returns it as it is then.
+    /// Changes the chat `id` by `change` and returns it as it is then, and whether anything was changed.
     ///
     /// # Errors
     /// [`Error::ChatNotFound`], [`Error::Unavailable`], and what `change` fails with.
-    pub async fn update_chat(&self, id: Uuid, change: impl FnOnce(&mut Chat) -> Result<()>) -> Result<Chat> {
+    pub async fn update_chat(&self, id: Uuid, change: impl FnOnce(&mut Chat) -> Result<()>) -> Result<Updated> {
         let transaction = self.store.write.begin().await?;
         let Some(before) = self.lock_chat(&transaction, id).await? else {
             transaction.roll_back().await;
@@ -93,7 +100,7 @@ impl TenantScope<'_> {
         let changed = change(&mut chat);
         if changed.is_err() || chat == before {
             transaction.roll_back().await;
-            return changed.map(|()| chat);
+            return changed.map(|()| Updated { chat, changed: false });
         }
         chat::Entity::update_many()
             .col_expr(chat::Column::Title, Expr::value(chat.title.as_str()))
@@ -106,7 +113,7 @@ impl TenantScope<'_> {
             .map_err(fault)?;
         labels::replace(&transaction, &before.metadata, &chat).await.map_err(fault)?;
         transaction.commit().await?;
-        Ok(chat)
+        Ok(Updated { chat, changed: true })
     }
 
     /// Deletes the chat `id` and all that is kept of it; tells whether the tenant had it.
@@ -199,11 +206,11 @@ impl TenantScope<'_> {
         Chain { chats, id, from, before }
     }
 
-    async fn page(&self, chain: Chain, window: Window<ChatPlace>, total: Option<i64>) -> Result<Page<Chat>> {
+    async fn page(&self, chats: Select<chat::Entity>, limit: u32, total: Option<i64>) -> Result<Page<Chat>> {
         let room = self.store.room_for_a_page().await?;
-        let rows = chain.windowed(window).all(&self.store.read).await.map_err(fault)?;
+        let rows = chats.all(&self.store.read).await.map_err(fault)?;
         let chats = rows.into_iter().map(chat_of).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(chats, window.limit, total, room))
+        Ok(Page::new(chats, limit, total, room))
     }
 }
 
@@ -252,11 +259,11 @@ impl Chain {
 }
 
 /// The first whole microsecond that is not before `moment`.
-fn to_micros_up(moment: DateTime<Utc>) -> i64 {
+pub(super) fn to_micros_up(moment: DateTime<Utc>) -> i64 {
     to_micros(moment) + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000))
 }
 
-fn by_id() -> Expr {
+pub(super) fn by_id() -> Expr {
     Expr::col((chat::Entity, chat::Column::Id))
 }
 

@@ -12,6 +12,7 @@
 //! Column types are chosen so that order and equality are the same on both databases: moments are whole microseconds
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
 
+mod activity;
 mod chats;
 mod checkpoints;
 mod connection;
@@ -32,6 +33,10 @@ mod readiness;
 mod rows;
 mod sqlite_file;
 mod tenants;
+#[cfg(test)]
+#[path = "../../tests/support/database.rs"]
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod test_database;
 mod tickets;
 mod users;
 mod write_gate;

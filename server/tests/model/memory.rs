@@ -123,8 +123,15 @@ impl Tenant {
             return Ok(first);
         }
         let chat = self.find(chat_id)?;
+        let role = request.get("sender_role").cloned().unwrap_or_else(|| json!("user"));
+        let sender = match request.get("sender_id") {
+            Some(sender) => sender.clone(),
+            None if role == "user" => chat.details["user_id"].clone(),
+            None => Value::Null,
+        };
         let named = |message: &&Value| {
             request.get("client_message_id").is_some_and(|name| message["client_message_id"] == *name)
+                && message["sender_id"] == sender
         };
         if let Some(stored) = chat.messages.iter().find(named).cloned() {
             self.keep(key, whole, &stored, chat_id);
@@ -133,12 +140,6 @@ impl Tenant {
         if chat.details["status"] == "closed" {
             return Err((409, "chat_closed"));
         }
-        let role = request.get("sender_role").cloned().unwrap_or_else(|| json!("user"));
-        let sender = match request.get("sender_id") {
-            Some(sender) => sender.clone(),
-            None if role == "user" => chat.details["user_id"].clone(),
-            None => Value::Null,
-        };
         let message = json!({
             "id": got["id"],
             "content": request["content"],
@@ -214,7 +215,7 @@ impl Tenant {
         Ok(Expected::ok(json!({ "success": true, "message": "The chat was deleted.", "deleted_at": deleted_at })))
     }
 
-    pub(super) fn list_user_chats(&self, user: &str, order: &str) -> Result<Vec<Value>, Refusal> {
+    pub(super) fn list_user_chats(&self, user: &str, sort: &str, order: &str) -> Result<Vec<Value>, Refusal> {
         let of_user = self.chats.iter().filter(|chat| chat.details["user_id"] == user);
         let mut chats: Vec<Value> = of_user.map(|chat| chat.details.clone()).collect();
         if chats.is_empty() {
@@ -223,7 +224,7 @@ impl Tenant {
         for chat in &mut chats {
             chat.as_object_mut().map(|chat| chat.remove("status"));
         }
-        Ok(ordered(chats, order))
+        Ok(ordered(sorted(chats, sort), order))
     }
 
     pub(super) fn list_chats(&self, filter: &[(&str, &str)]) -> Vec<Value> {
@@ -239,8 +240,9 @@ impl Tenant {
                 _ => true,
             })
         };
-        let order = filter.iter().find(|(name, _)| *name == "order").map_or("desc", |(_, order)| order);
-        ordered(self.chats.iter().map(|chat| chat.details.clone()).filter(meant).collect(), order)
+        let given = |wanted: &str| filter.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let chats = self.chats.iter().map(|chat| chat.details.clone()).filter(meant).collect();
+        ordered(sorted(chats, given("sort").unwrap_or("created_at")), given("order").unwrap_or("desc"))
     }
 
     pub(super) fn list_messages(&mut self, id: &str, after: i64, order: &str) -> Result<Vec<Value>, Refusal> {
@@ -255,6 +257,14 @@ fn id(thing: &Value) -> &str {
 
 fn moment(text: &Value) -> DateTime<Utc> {
     text.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{text} is no moment"))
+}
+
+/// Chats that are in the order of their creation, in the order `sort`.
+fn sorted(mut chats: Vec<Value>, sort: &str) -> Vec<Value> {
+    if sort == "last_message_at" {
+        chats.sort_by_key(|chat| moment(if chat[sort].is_null() { &chat["created_at"] } else { &chat[sort] }));
+    }
+    chats
 }
 
 fn ordered(mut items: Vec<Value>, order: &str) -> Vec<Value> {

@@ -264,6 +264,21 @@ fn what_is_not_acknowledged_is_written_to_the_next_connection() {
 }
 
 #[test]
+fn a_message_of_another_sender_under_the_same_name_acknowledges_nothing() {
+    let mut world = World::idle(7);
+    let mut outcome = world.send("a");
+    for (seq, sender) in [(8, json!("another")), (9, Value::Null)] {
+        let mut event = created(seq, Some("a"));
+        event["message"]["sender_id"] = sender;
+        world.receive(&event);
+        assert!(outcome.try_recv().is_err(), "that was not this session's message");
+    }
+    world.receive(&received(10, "a"));
+    assert_eq!(seq(&mut outcome), 10);
+    assert_eq!(world.effects(), ["write <a>", "created 8", "created 9", "received 10"]);
+}
+
+#[test]
 fn an_abandoned_message_is_not_written_again() {
     let mut world = World::idle(0);
     drop(world.send("a"));

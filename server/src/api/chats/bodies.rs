@@ -108,7 +108,7 @@ impl Example for UpdateChatRequest {
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
 pub(crate) struct Chat {
-    /// Unique identifier for the chat session. Version 7: a later chat has a greater one.
+    /// Unique identifier for the chat session, a UUID of version 7. Lists by creation are in the order of ids.
     id: Uuid,
     /// The ID of the user who owns this chat.
     user_id: UserId,

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use poem_openapi::registry::MetaSchema;
 
-use super::ListChats;
+use super::{
+    ListChats,
+    sort::{SORT, Sort},
+};
 use crate::{
     api::{
         cursor::List,
@@ -18,19 +21,25 @@ use crate::{
     },
 };
 
-pub(in crate::api) struct ListUserChatsQuery(pub(super) Paging);
+pub(in crate::api) struct ListUserChatsQuery {
+    pub(super) sort: Sort,
+    pub(super) paging: Paging,
+}
 
 impl FromQuery for ListUserChatsQuery {
     const PARAMETERS: &'static [Parameter] =
-        &[paging::OFFSET, paging::LIMIT, paging::order(paging::newest_first), paging::CURSOR];
+        &[paging::OFFSET, paging::LIMIT, SORT, paging::order(paging::newest_first), paging::CURSOR];
 
     fn from_query(parameters: &mut Parameters) -> Option<Self> {
-        Paging::with_offset(parameters, Order::Desc).map(Self)
+        let sort = Sort::take(parameters);
+        let paging = Paging::with_offset(parameters, Order::Desc);
+        Some(Self { sort: sort?, paging: paging? })
     }
 }
 
 pub(in crate::api) struct ListChatsQuery {
     pub(super) filter: ChatFilter,
+    pub(super) sort: Sort,
     pub(super) paging: Paging,
 }
 
@@ -50,6 +59,7 @@ impl FromQuery for ListChatsQuery {
             schema: || paging::several(Label::schema(), MAX_LABELS),
         },
         paging::LIMIT,
+        SORT,
         paging::order(paging::newest_first),
         paging::CURSOR,
     ];
@@ -60,6 +70,7 @@ impl FromQuery for ListChatsQuery {
         let created_after = parameters.optional::<Timestamp>("created_after");
         let created_before = parameters.optional::<Timestamp>("created_before");
         let metadata = parameters.repeated("metadata", MAX_LABELS);
+        let sort = Sort::take(parameters);
         let paging = Paging::without_offset(parameters, Order::Desc);
         let filter = ChatFilter {
             user_id: user_id?,
@@ -68,7 +79,7 @@ impl FromQuery for ListChatsQuery {
             created_before: created_before?.map(|moment| moment.0),
             metadata: metadata?,
         };
-        Some(Self { filter, paging: paging? })
+        Some(Self { filter, sort: sort?, paging: paging? })
     }
 }
 

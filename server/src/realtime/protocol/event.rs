@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{ErrorCode, kind::Kind};
 use crate::{
     api::{
+        chats::bodies::ChatDetails,
         messages::Message,
         paging::Count,
         values::{Nullable, Timestamp},
@@ -173,9 +174,19 @@ events! {
         finish_reason: FinishReason,
     }
 
-    /// Somebody else is typing.
+    /// The chat's title, metadata or status was changed.
     ///
-    /// Of the moment: not stored, not replayed. A client forgets it after a few seconds.
+    /// Sent to every open connection of the chat. Not stored: it has no place in the order of `seq`, and a connection that is
+    /// opened later reads the chat by REST. Of several changes that come while a connection replays, it gets the last one.
+    "chat_updated" ChatUpdated {
+        /// The chat as it is now.
+        chat: ChatDetails,
+    }
+
+    /// Another user is typing.
+    ///
+    /// Sent to the connections of all other users, not to further connections of the same user. Of the moment: not stored,
+    /// not replayed. A client forgets it after a few seconds.
     "user_typing" UserTyping {
         /// Who.
         user_id: UserId,

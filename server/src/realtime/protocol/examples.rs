@@ -8,7 +8,7 @@ use uuid::{Uuid, uuid};
 use super::{
     ErrorCode,
     event::{
-        ConnectionEstablished, Event, Failed, MessageCreated, MessageReceived, MessageStreamEnded,
+        ChatUpdated, ConnectionEstablished, Event, Failed, MessageCreated, MessageReceived, MessageStreamEnded,
         MessageStreamStarted, MessageStreamToken, Pong, Spoken, UserCreated, UserTyping, encode,
     },
     frame::{CancelFrame, ClientMessage, PingFrame, TypingFrame},
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     api::{
+        chats::bodies::ChatDetails,
         messages::Message,
         paging::Count,
         values::{Nullable, Timestamp},
@@ -102,6 +103,12 @@ impl Examples for MessageStreamEnded {
             finish_reason: FinishReason::Stop,
         };
         frames([stored, Self::empty(CHAT, ANSWER, FinishReason::Cancelled)])
+    }
+}
+
+impl Examples for ChatUpdated {
+    fn examples() -> Vec<Value> {
+        frames([Self { chat: ChatDetails::example() }])
     }
 }
 

@@ -46,7 +46,8 @@ pub(crate) struct ClientMessage {
     /// Any JSON, at most 16 KiB without white space and 32 levels deep.
     #[oai(nullable)]
     pub(crate) metadata: Option<Metadata>,
-    /// The sender's own name for the message, unique in the chat: the same again gets the first one's acknowledgement.
+    /// The sender's own name for the message, unique in the chat among the messages of that sender: the same again gets the
+    /// first one's acknowledgement.
     #[oai(nullable)]
     pub(crate) client_message_id: Option<ClientMessageId>,
 }
@@ -136,7 +137,7 @@ macro_rules! bare {
 bare! {
     /// Says that the user is typing.
     ///
-    /// Every other connection of the chat gets `user_typing`. To be sent every few seconds while it goes on.
+    /// Every connection of another user in the chat gets `user_typing`. To be sent every few seconds while it goes on.
     "typing" TypingFrame, None;
 
     /// Stops the answer that streams in the chat.

@@ -207,6 +207,33 @@ fn an_own_message_is_acknowledged_once_in_whatever_order_its_news_arrive() {
 }
 
 #[test]
+fn a_message_of_another_sender_under_the_name_of_an_own_one_is_shown_and_not_acknowledged() {
+    let mut play = Play::replaying(0);
+    play.say("m");
+    let of_bob = Message { sender_id: Some(UserId::stored("bob".into())), ..message(1, Some("m")) };
+    let of_nobody = Message { sender_id: None, role: Role::Assistant, ..message(2, Some("m")) };
+    let replay = Input::Page(Ok((vec![of_bob, of_nobody, message(3, Some("m"))], false)));
+    assert_eq!(play.tell(replay), ["created 1", "created 2", "received 3", "join 3"]);
+    assert!(play.stored(Some("m"), 3, false).is_empty());
+}
+
+#[test]
+fn an_update_of_the_chat_is_told_when_the_session_is_live() {
+    let update = || Input::Item(Item::Update(r#"{"event_type":"chat_updated"}"#.into()));
+    let mut play = Play::live(0);
+    assert_eq!(play.tell(update()), ["chat_updated"]);
+    // Taken from the inbox behind a message that is out of turn.
+    play.tell(item(2, None));
+    assert!(play.tell(update()).is_empty());
+    assert!(play.tell(update()).is_empty());
+    assert_eq!(play.tell(page(1..=2, false)), ["created 1", "created 2", "join 2"]);
+    assert_eq!(play.tell(Input::Joined), ["chat_updated"]);
+    play.tell(item(4, None));
+    play.tell(page(3..=4, false));
+    assert!(play.tell(Input::Joined).is_empty(), "once");
+}
+
+#[test]
 fn anothers_message_is_shown_even_if_it_has_an_acknowledgement() {
     assert_eq!(Play::live(0).tell(item(1, Some(ConnectionId(8)))), ["created 1"]);
 }

@@ -12,7 +12,7 @@ use super::{
     users::NewUsers,
 };
 use crate::{
-    chat::{Created, Message, Origin, Role, Status},
+    chat::{Created, Message, NewMessage, Origin, Role, Status, UserId},
     clock::{Moments, next_time},
     error::{Error, Result},
     store::chats::Place,
@@ -32,8 +32,9 @@ impl<'a> Sending<'a> {
     pub(super) async fn lock(ledger: &mut Ledger, requests: &[&SendMessage], senders: NewUsers<'a>) -> Outcome<Self> {
         let places: BTreeSet<Place> = requests.iter().map(|request| (request.tenant, request.input.chat_id)).collect();
         let chats = if places.is_empty() { Vec::new() } else { ledger.lock_chats(&places).await? };
-        let repeated = repeated(ledger, requests).await?;
-        let (chats, changed, new) = (chats.into_iter().collect(), BTreeSet::new(), Vec::new());
+        let chats: HashMap<Place, Counters> = chats.into_iter().collect();
+        let repeated = repeated(ledger, requests, &chats).await?;
+        let (changed, new) = (BTreeSet::new(), Vec::new());
         Ok(Self { chats, changed, repeated, new, senders })
     }
 
@@ -57,7 +58,8 @@ impl<'a> Sending<'a> {
         let Some(chat) = self.chats.get_mut(&place) else { return Ok(Err(Error::ChatNotFound)) };
         let new = &request.input.message;
         let chat_id = request.input.chat_id;
-        let repetition = new.client_message_id.as_ref().map(|id| (chat_id, id.as_str().to_owned()));
+        let sender_id = sender_of(new, chat);
+        let repetition = Named::of(chat_id, new.client_message_id.as_ref(), sender_id.as_ref());
         if let Some(stored) = repetition.as_ref().and_then(|repetition| self.repeated.get(repetition)) {
             answers.keep(request.tenant, request.idempotency.as_ref(), chat_id, stored)?;
             return Ok(Ok(Created { resource: stored.clone(), replayed: true }));
@@ -76,10 +78,6 @@ impl<'a> Sending<'a> {
         chat.message_count += 1;
         chat.last_message_at = Some(created_at);
         chat.updated_at = next_time(chat.updated_at, now).max(created_at);
-        let sender_id = match new.role {
-            Role::User => Some(new.sender_id.clone().unwrap_or_else(|| chat.user_id.clone())),
-            Role::Assistant => new.sender_id.clone(),
-        };
         let message = Message {
             id,
             chat_id,
@@ -113,21 +111,35 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// The stored messages that requests name by `client_message_id`.
-async fn repeated(ledger: &mut Ledger, requests: &[&SendMessage]) -> Outcome<HashMap<Named, Message>> {
+/// Returns the sender that `new` will be stored with: a user's message without one is that of the chat's owner.
+fn sender_of(new: &NewMessage, chat: &Counters) -> Option<UserId> {
+    match new.role {
+        Role::User => Some(new.sender_id.clone().unwrap_or_else(|| chat.user_id.clone())),
+        Role::Assistant => new.sender_id.clone(),
+    }
+}
+
+/// Returns the stored messages that requests repeat: those of the same sender under the same `client_message_id`.
+async fn repeated(
+    ledger: &mut Ledger,
+    requests: &[&SendMessage],
+    chats: &HashMap<Place, Counters>,
+) -> Outcome<HashMap<Named, Message>> {
     let named: BTreeSet<Named> = requests
         .iter()
         .filter_map(|request| {
-            let id = request.input.message.client_message_id.as_ref()?;
-            Some((request.input.chat_id, id.as_str().to_owned()))
+            let (chat_id, new) = (request.input.chat_id, &request.input.message);
+            // Of a chat that does not exist there is nothing to repeat.
+            let chat = chats.get(&(request.tenant, chat_id))?;
+            Named::of(chat_id, new.client_message_id.as_ref(), sender_of(new, chat).as_ref())
         })
         .collect();
     if named.is_empty() {
         return Ok(HashMap::new());
     }
     let stored = ledger.named_messages(&named).await?.into_iter().filter_map(|message| {
-        let id = message.client_message_id.as_ref()?.as_str().to_owned();
-        Some(((message.chat_id, id), message))
+        let named = Named::of(message.chat_id, message.client_message_id.as_ref(), message.sender_id.as_ref())?;
+        Some((named, message))
     });
     Ok(stored.collect())
 }

@@ -17,7 +17,7 @@ pub(in crate::store) use self::sqlite::LOOK_UPS;
 pub(in crate::store) use self::{postgres::Postgres, sqlite::FileBackend};
 use super::claims::Claim;
 use crate::{
-    chat::{Chat, Message, Status, UserId},
+    chat::{Chat, ClientMessageId, Message, Status, UserId},
     error::{Cause, Error},
     store::{
         chats::Place,
@@ -137,8 +137,23 @@ pub(super) struct NewAnswer {
     pub(super) chat_id: Uuid,
 }
 
-/// A chat and the name of one of its messages.
-pub(super) type Named = (Uuid, String);
+/// What identifies a message that its sender has named.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Named {
+    pub(super) chat_id: Uuid,
+    /// The `client_message_id`.
+    pub(super) name: String,
+    /// The `sender_id`; empty, as no id is, for a sender without one. The databases' index has it likewise.
+    pub(super) sender: String,
+}
+
+impl Named {
+    /// Of a message to the chat `chat_id`; `None` if the sender has not named it.
+    pub(super) fn of(chat_id: Uuid, name: Option<&ClientMessageId>, sender: Option<&UserId>) -> Option<Self> {
+        let sender = sender.map(UserId::as_str).unwrap_or_default().to_owned();
+        Some(Self { chat_id, name: name?.as_str().to_owned(), sender })
+    }
+}
 
 /// Calls a step of either database; what a file does is done when the call returns.
 macro_rules! on_either {

@@ -173,13 +173,17 @@ impl Postgres {
     }
 
     pub(super) async fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
-        let (chats, ids): (Vec<Uuid>, Vec<String>) = names.iter().cloned().unzip();
-        let rows = Rows::new(vec![("chat_id", Column::Uuid(chats)), ("client_message_id", Column::Text(ids))]);
+        let rows = Rows::new(vec![
+            ("chat_id", Column::Uuid(names.iter().map(|named| named.chat_id).collect())),
+            ("client_message_id", Column::Text(names.iter().map(|named| named.name.clone()).collect())),
+            ("sender", Column::Text(names.iter().map(|named| named.sender.clone()).collect())),
+        ]);
         let select = rows.statement(BACKEND, |rows| {
             let columns = columns::<message::Entity>("m");
             format!(
                 "SELECT {columns} FROM {rows} JOIN messages m \
-                 ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id"
+                 ON m.chat_id = r.chat_id AND m.client_message_id = r.client_message_id \
+                 AND COALESCE(m.sender_id, '') = r.sender"
             )
         });
         let stored: Vec<message::Model> = self.read(select).await?;

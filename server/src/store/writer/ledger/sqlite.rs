@@ -49,7 +49,7 @@ const LOCK_CHAT: &str = "\
     FROM chats WHERE tenant_id = ?1 AND id = ?2";
 const NAMED_MESSAGE: &str = "\
     SELECT seq, id, role, sender_id, content, media_type, media_url, metadata, created_at \
-    FROM messages WHERE chat_id = ?1 AND client_message_id = ?2";
+    FROM messages WHERE chat_id = ?1 AND client_message_id = ?2 AND COALESCE(sender_id, '') = ?3";
 const ADD_USER: &str = "INSERT INTO users (tenant_id, id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const ADD_CHAT: &str = "\
     INSERT INTO chats (tenant_id, id, user_id, title, metadata, status, message_count, created_at, updated_at) \
@@ -208,10 +208,10 @@ impl FileBackend {
     pub(super) fn named_messages(&mut self, names: &BTreeSet<Named>) -> Outcome<Vec<Message>> {
         let mut select = self.connection()?.prepare_cached(NAMED_MESSAGE)?;
         let mut found = Vec::new();
-        for (chat, name) in names {
+        for Named { chat_id, name, sender } in names {
             let model = |row: &Row<'_>| {
                 Ok(message::Model {
-                    chat_id: *chat,
+                    chat_id: *chat_id,
                     seq: row.get(0)?,
                     id: Uuid::from_bytes(row.get(1)?),
                     role: row.get(2)?,
@@ -224,7 +224,7 @@ impl FileBackend {
                     created_at: row.get(8)?,
                 })
             };
-            let stored = select.query_row(params![blob(chat), name], model).optional()?;
+            let stored = select.query_row(params![blob(chat_id), name, sender], model).optional()?;
             found.extend(stored.map(message_of).transpose()?);
         }
         Ok(found)

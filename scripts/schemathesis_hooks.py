@@ -1,4 +1,4 @@
-"""What the OpenAPI document cannot say about two parameters, so that what Schemathesis takes for a valid request is one.
+"""What the OpenAPI document cannot say about three parameters, so that what Schemathesis takes for a valid request is one.
 
 An Idempotency-Key names one request, and is refused with another. So a key that was sent before goes out again only with
 the request it had; with another it is replaced by a fresh one.
@@ -6,7 +6,9 @@ the request it had; with another it is replaced by a fresh one.
 A cursor is given by the server, and belongs to one list with its parameters. So one that was made up is replaced by one
 that the same list gave, with the parameters it gave it for; it is left out while the list has given none.
 
-Requests that are meant to be refused go out as they are.
+A boolean is also taken as other languages write it, so that such a value does not make a request wrong.
+
+Other requests that are meant to be refused go out as they are.
 """
 
 import uuid
@@ -15,6 +17,7 @@ import schemathesis
 
 KEY = "Idempotency-Key"
 CURSOR = "cursor"
+FORCE = "force"
 
 requests = {}
 next_pages = {}
@@ -23,6 +26,8 @@ next_pages = {}
 @schemathesis.hook
 def before_call(context, case, kwargs):
     if case.meta.generation.mode.is_negative:
+        if str((case.query or {}).get(FORCE)).lower() in ("0", "1", "true", "false"):
+            case.query[FORCE] = "neither"
         return
     if (key := (case.headers or {}).get(KEY)) is not None:
         request = repr((place(case), case.body))

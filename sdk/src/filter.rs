@@ -72,7 +72,7 @@ impl ChatFilter {
     /// one must hold too; the server takes up to 10.
     ///
     /// The server compares text: the string `"5"` is found under `5` too, and the number `1.0` is not found under `1`.
-    /// What it cannot look for (an array or an object, a name with a colon) is reported when the list is read, as
+    /// What it cannot look for (an array or an object) is reported when the list is read, as
     /// [`InvalidCall`](crate::ErrorKind::InvalidCall).
     ///
     /// ```
@@ -114,13 +114,8 @@ impl ChatFilter {
     }
 }
 
-/// `name:value`, as the server wants it.
+/// `name:value`, as the server wants it: a colon or a backslash in the name is escaped.
 fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
-    if name.contains(':') {
-        return Err(Error::invalid_call(format!(
-            "the member `{name}` of the metadata cannot be looked for: its name has a colon"
-        )));
-    }
     let json = wanted.as_ref().map_err(|error| {
         Error::invalid_call(format!("what `{name}` is to be cannot be written as JSON")).caused_by(Arc::clone(error))
     })?;
@@ -132,10 +127,14 @@ fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
         Some(b'"') => {
             let text: String = serde_json::from_str(json.get())
                 .map_err(|error| Error::invalid_call(format!("what `{name}` is to be is no text")).caused_by(error))?;
-            Ok(format!("{name}:{text}"))
+            Ok(format!("{}:{text}", escaped(name)))
         }
-        _ => Ok(format!("{name}:{json}")),
+        _ => Ok(format!("{}:{json}", escaped(name))),
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('\\', r"\\").replace(':', r"\:")
 }
 
 #[cfg(test)]
@@ -166,9 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_colon_or_a_backslash_in_a_name_is_escaped() {
+        for (name, expected) in [("a:b", r"a\:b:1"), (r"a\b", r"a\\b:1"), (r"a\:", r"a\\\::1")] {
+            let query = written(ChatFilter::new().metadata(name, 1)).unwrap();
+            assert_eq!(query.get("metadata"), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_looked_for_is_refused() {
         for (filter, expected) in [
-            (ChatFilter::new().metadata("a:b", 1), "colon"),
             (ChatFilter::new().metadata("m", json!({})), "an object"),
             (ChatFilter::new().metadata("m", [1]), "an array"),
             (ChatFilter::new().metadata("m", std::collections::BTreeMap::from([([1_u8], 2)])), "JSON"),

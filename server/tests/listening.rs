@@ -32,6 +32,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 /// closed. A code of "" stands for a success.
 fn odd_requests() -> Vec<(String, u16, &'static str)> {
     let get = |headers: &str| format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let hosted = |host: &str| format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let post = |headers: &str, body: &str| {
         format!(
             "POST /api/v1/chats/ HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n{headers}\r\n{body}"
@@ -53,6 +54,22 @@ fn odd_requests() -> Vec<(String, u16, &'static str)> {
         // One host.
         ("GET /healthz HTTP/1.1\r\n\r\n".to_owned(), 400, "invalid_request"),
         (get("Host: y\r\n"), 400, "invalid_request"),
+        (hosted(""), 200, ""),
+        (hosted("example.org:8000"), 200, ""),
+        (hosted("example.org:"), 200, ""),
+        (hosted("[::1]:8000"), 200, ""),
+        (hosted("a b"), 400, "invalid_request"),
+        (hosted("a,b"), 200, ""),
+        (hosted("user@x"), 400, "invalid_request"),
+        (hosted("user:secret@x:80"), 400, "invalid_request"),
+        (hosted("http://x"), 400, "invalid_request"),
+        (hosted("x/path"), 400, "invalid_request"),
+        (hosted("x?query"), 400, "invalid_request"),
+        (hosted("x:port"), 400, "invalid_request"),
+        (hosted("x:99999"), 400, "invalid_request"),
+        (hosted("[::1"), 400, "invalid_request"),
+        (hosted("::1"), 400, "invalid_request"),
+        (hosted("é"), 400, "invalid_request"),
         ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200, ""),
         // Transfer codings.
         (post("Transfer-Encoding: gzip, chunked\r\n", chunks), 501, "not_implemented"),

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parlor_server::{clock::SystemClock, config::Limits};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
 
 use crate::support::{Client, KEY, Live, TestDatabase, TestServer};
 
@@ -223,9 +224,19 @@ async fn a_ticket_opens_one_connection_to_its_chat_for_its_user() {
     assert_eq!(bob.event("connection_established").await["resumed"], true);
     let issued = client.send(reqwest::Method::POST, &path, body(), 201).await.json();
     let other = client.new_chat("ann").await;
-    let elsewhere = format!("/ws/chat?ticket={}&chat_id={other}", issued["ticket"].as_str().unwrap());
-    let refused = Live::ask(server.address, &elsewhere, &[]).await.err().expect("refused");
-    assert_eq!(refused.problem["errors"][0]["pointer"], "/query/chat_id");
+    let by_ticket = format!("/ws/chat?ticket={}", issued["ticket"].as_str().unwrap());
+    for chat in [other.as_str(), &Uuid::nil().to_string(), "7", ""] {
+        let refused =
+            Live::ask(server.address, &format!("{by_ticket}&chat_id={chat}"), &[]).await.err().expect("refused");
+        assert_eq!(
+            (refused.status, &refused.problem["errors"][0]["pointer"]),
+            (400, &json!("/query/chat_id")),
+            "{chat}"
+        );
+    }
+    Live::ask(server.address, &by_ticket, &[]).await.expect("a wrong chat does not use the ticket up");
+    let used = Live::ask(server.address, &format!("{by_ticket}&chat_id={chat}"), &[]).await.err().expect("refused");
+    assert_eq!(used.status, 401);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Query parameters out of range, of the wrong kind, or unknown: each with its exact answer.
 
-use crate::support::{Answer, TestDatabase, TestServer, requests};
+use serde_json::json;
+
+use crate::support::{Answer, Live, TestDatabase, TestServer, requests};
 
 fn wrong(answer: &Answer, errors: &[(&str, &str)]) {
     let expected: Vec<(String, String)> =
@@ -67,6 +69,8 @@ async fn each_list_s_own_parameters_are_strict_too() {
         ("user_id", "a\nb", "must not contain control characters"),
         ("metadata", "department", "must be written as name:value"),
         ("metadata", "", "must be written as name:value"),
+        ("metadata", r"a\:b", "must be written as name:value"),
+        ("created_after", "2024-01-15T10:30:00", moment),
     ] {
         wrong(&client.list_chats(&[(name, value)], 400).await, &[(name, detail)]);
     }
@@ -83,10 +87,88 @@ async fn each_list_s_own_parameters_are_strict_too() {
     for value in ["-1", "x", "1.5"] {
         wrong(&client.list_messages(&chat, &[("after_seq", value)], 400).await, &[("after_seq", OFFSET)]);
     }
-    for value in ["yes", "1", "TRUE", ""] {
+    for value in ["yes", "2", "on", ""] {
         wrong(&client.delete_chat(&chat, &[("force", value)], 400).await, &[("force", "must be one of true, false")]);
     }
     wrong(&client.delete_chat(&chat, &[("forced", "true")], 400).await, &[("forced", "is not a known parameter")]);
     client.get_chat(&chat, 200).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_decoded_is_refused_wherever_it_stands() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    let chat = client.new_chat("Jos\u{fffd}").await;
+    let detail = "must be UTF-8 in percent-encoding, as in %C3%A9 for é";
+    for path in ["/api/v1/chats/", "/api/v1/chats/user/u", &requests::messages(&chat), "/ws/chat"] {
+        for value in ["Jos%E9", "Jos%E8", "%C3", "%", "%4", "%zz", "%ED%A0%80"] {
+            let query = format!("limit=0&user_id={value}&a=%C3%A9&a%2Fb={value}");
+            let answer = client.get(&format!("{path}?{query}"), 400).await;
+            wrong(&answer, &[("user_id", detail), ("a~1b", detail)]);
+        }
+        let answer = client.get(&format!("{path}?%FF=1"), 400).await;
+        assert_eq!(answer.errors(), [("/query".to_owned(), detail.to_owned())]);
+    }
+    for user in ["Jos%E9", "%zz", "%"] {
+        client.get(&format!("/api/v1/chats/user/{user}"), 404).await;
+    }
+    assert_eq!(database.count("SELECT COUNT(*) AS n FROM users").await, 1, "a refused request creates no user");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_moment_is_taken_in_the_forms_of_other_languages() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    client.new_chat("u").await;
+    for form in ["2020-11-25T01:21:35.123456+0000", "2020-01-01 00:00:00 +00:00", "2020-01-01 00:00:00 UTC"] {
+        let found = client.list_chats(&[("created_after", form)], 200).await.json();
+        assert_eq!(found["chats"].as_array().unwrap().len(), 1, "{form}");
+        let found = client.list_chats(&[("created_before", form)], 200).await.json();
+        assert_eq!(found["chats"].as_array().unwrap().len(), 0, "{form}");
+    }
+    // A plus sign that is not escaped is a space.
+    client.get("/api/v1/chats/?created_after=2020-01-01T00:00:00+00:00", 200).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_metadata_filter_finds_names_with_colons_and_backslashes() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    for name in ["a", "a:b", r"a\", r"a\b", ":"] {
+        client.create_chat(&json!({ "user_id": "u", "title": name, "metadata": { name: "c:d" } }), 201).await;
+    }
+    for (filter, title) in [
+        ("a:c:d", "a"),
+        (r"a\:b:c:d", "a:b"),
+        (r"a\\:c:d", r"a\"),
+        (r"a\b:c:d", r"a\b"),
+        (r"a\\b:c:d", r"a\b"),
+        (r"\::c:d", ":"),
+    ] {
+        let found = client.list_chats(&[("metadata", filter)], 200).await.json();
+        let titles: Vec<_> = found["chats"].as_array().unwrap().iter().map(|chat| &chat["title"]).collect();
+        assert_eq!(titles, [title], "{filter}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn force_is_taken_as_other_languages_write_it() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    let client = server.client();
+    for value in ["true", "True", "TRUE", "1", "false", "False", "0"] {
+        let chat = client.new_chat("u").await;
+        let live = Live::connect(&server, &chat, "u").await;
+        let status = if matches!(value, "false" | "False" | "0") { 409 } else { 200 };
+        client.delete_chat(&chat, &[("force", value)], status).await;
+        drop(live);
+    }
     server.stop().await;
 }

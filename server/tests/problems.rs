@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     document::committed,
-    support::{Client, TestDatabase, TestServer, raw},
+    support::{Client, KEY, TestDatabase, TestServer, raw},
 };
 
 /// Every request of the table is refused with exactly these errors, and stores nothing.
@@ -179,6 +179,46 @@ async fn a_body_over_the_limit_is_413_declared_or_not() {
     let request = format!("{head}{}0\r\n\r\n", chunk.repeat(5));
     let answer = raw(server.address, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("payload_too_large"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_body_was_read_says_so_and_can_be_read() {
+    let database = TestDatabase::create().await;
+    let server = TestServer::start(&database).await;
+    // A client that reads only once it has sent everything, and what it sends.
+    let megabytes = " ".repeat(20 * 1024 * 1024);
+    for (line, key, body, status) in [
+        ("POST /api/v1/chats/", KEY, megabytes.as_str(), 413),
+        ("POST /api/v1/chats/", "wrong-api-key-0000", megabytes.as_str(), 401),
+        ("POST /api/v1/chats/", "wrong-api-key-0000", "{}", 401),
+        ("POST /nope", KEY, "{}", 404),
+        ("PUT /api/v1/chats/", KEY, "{}", 405),
+        ("GET /healthz", KEY, "{}", 200),
+    ] {
+        for framing in [format!("Content-Length: {}\r\n\r\n{body}", body.len()), {
+            format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+        }] {
+            let request = format!(
+                "{line} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n{framing}"
+            );
+            let answer = raw(server.address, request.as_bytes()).await;
+            let head = answer.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+            assert!(head.starts_with(&format!("http/1.1 {status} ")), "{line}: {answer}");
+            assert!(head.contains("\r\nconnection: close"), "{line}: {head}");
+        }
+    }
+    // A body that was read leaves the connection open.
+    let valid = r#"{"user_id":"u"}"#;
+    let request = format!(
+        "POST /api/v1/chats/ HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{valid}",
+        valid.len()
+    );
+    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answers = raw(server.address, format!("{request}{request}{last}").as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 201 ").count(), 2, "{answers}");
+    assert_eq!(answers.to_ascii_lowercase().matches("connection: close").count(), 1, "{answers}");
     server.stop().await;
 }
 

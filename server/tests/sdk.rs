@@ -78,7 +78,7 @@ async fn a_ticket_is_made_and_can_be_redeemed() {
     let chat = sdk.create_chat(NewChat::new("owner")).await.unwrap();
     let made = sdk.create_ticket(chat.id, "Zoë").await.unwrap();
     let ticket = Ticket::presented(&made.ticket).unwrap();
-    let grant = server.tickets.redeem(&ticket).await.unwrap().unwrap();
+    let grant = server.tickets.redeem(&ticket, None).await.unwrap().granted().unwrap();
     assert_eq!((grant.chat_id, grant.user_id.as_str()), (chat.id, "Zoë"));
     let refused = sdk.create_ticket(chat.id, "").await.unwrap_err();
     assert_eq!(refused.problem().unwrap().errors[0].pointer, "/user_id");

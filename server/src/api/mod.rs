@@ -3,6 +3,7 @@
 
 pub(crate) mod chats;
 pub(crate) mod cursor;
+mod date_time;
 mod document;
 pub(crate) mod messages;
 pub(crate) mod paging;

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 use uuid::{Uuid, fmt::Hyphenated};
 
+use super::date_time;
 use crate::{
     chat::{
         ClientMessageId, Content, FinishReason, MediaType, MediaUrl, Metadata, MetadataPatch, Role, Status, Ticket,
@@ -131,8 +132,8 @@ impl FromParameter for Timestamp {
     }
 
     fn from_parameter(text: &str) -> Result<Self, Violation> {
-        let moment = DateTime::parse_from_rfc3339(text);
-        let moment = moment.map_err(|_| Violation::new("must be a date-time such as 2024-01-15T10:30:00Z"))?;
+        let moment = date_time::parse(text);
+        let moment = moment.ok_or_else(|| Violation::new("must be a date-time such as 2024-01-15T10:30:00Z"))?;
         Ok(Self(moment.to_utc()))
     }
 }

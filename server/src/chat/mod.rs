@@ -38,7 +38,7 @@ pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
 pub use page::{ActivityPlace, ChatFilter, ChatPlace, ChatWindow, Label, MessagePlace, Order, Page, Start, Window};
 pub(crate) use raw_object::{Name, Names, RawObject};
-pub use tickets::{IssuedTicket, Ticket, TicketGrant, Tickets};
+pub use tickets::{IssuedTicket, Redemption, Ticket, TicketGrant, Tickets};
 pub use title::Title;
 pub use user::UserId;
 

@@ -68,6 +68,27 @@ pub struct TicketGrant {
     pub user_id: UserId,
 }
 
+/// The outcome of presenting a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redemption {
+    /// The ticket was valid, and is used now.
+    Granted(TicketGrant),
+    /// The ticket is for another chat than the one that was named, and was left unused.
+    OtherChat,
+    /// The ticket is unknown, used or expired, its chat is gone, or the key that made it is not valid any more.
+    Refused,
+}
+
+impl Redemption {
+    /// What the ticket was good for, if it was valid.
+    pub fn granted(self) -> Option<TicketGrant> {
+        match self {
+            Self::Granted(grant) => Some(grant),
+            Self::OtherChat | Self::Refused => None,
+        }
+    }
+}
+
 /// A new ticket: the only moment at which it can be shown.
 #[derive(Debug)]
 pub struct IssuedTicket {
@@ -113,18 +134,26 @@ impl Tickets {
         }
     }
 
-    /// Takes a ticket and tells what it was good for. `None` when it is unknown, used or expired, when its chat is gone,
-    /// and when the key that made it is not valid any more. Of many who present one ticket one gets the grant, on
-    /// whatever node.
+    /// Takes a ticket and tells what it was good for; where `chat` is named, it must be the ticket's. Of many who present
+    /// one ticket one gets the grant, on whatever node.
     ///
     /// A ticket that expires later than one issued now would, by more than [`STEP_BACK_TOLERANCE`], was issued while a
     /// clock was ahead; it is refused as well, since it would be good for as long as that clock was wrong.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: then the ticket may be used or not.
-    pub async fn redeem(&self, ticket: &Ticket) -> Result<Option<TicketGrant>> {
-        let now = self.moments.now();
-        self.store.redeem_ticket(&ticket.hash(), now, now + self.lifetime + STEP_BACK_TOLERANCE).await
+    pub async fn redeem(&self, ticket: &Ticket, chat: Option<Uuid>) -> Result<Redemption> {
+        let (hash, now) = (ticket.hash(), self.moments.now());
+        if let Some(grant) =
+            self.store.redeem_ticket(&hash, chat, now, now + self.lifetime + STEP_BACK_TOLERANCE).await?
+        {
+            return Ok(Redemption::Granted(grant));
+        }
+        let is_of_other_chat = match chat {
+            Some(named) => self.store.ticket_chat(&hash).await?.is_some_and(|chat| chat != named),
+            None => false,
+        };
+        Ok(if is_of_other_chat { Redemption::OtherChat } else { Redemption::Refused })
     }
 }
 

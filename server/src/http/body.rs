@@ -161,12 +161,18 @@ async fn read_bytes(
     }
     let body = body.take().map_err(|error| Problem::because(Code::Internal, Cause::new(error.to_string())))?;
     // Absent when there is nothing to wait for.
-    let _reading = request.data::<Arc<ConnectionState>>().map(|connection| connection.reading_body());
+    let connection = request.data::<Arc<ConnectionState>>();
+    let _reading = connection.map(|connection| connection.reading_body());
     match timeout(patience, gather(body, limit)).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => {
+            if let (Some(connection), Ok(_)) = (connection, &outcome) {
+                connection.set_unread_body(false);
+            }
+            outcome
+        }
         Err(_) => {
             let late = format!("did not arrive within {} seconds", patience.as_secs_f64());
-            Err(Problem::invalid(vec![FieldError::new("", late)]).with_header(header::CONNECTION, "close"))
+            Err(Problem::invalid(vec![FieldError::new("", late)]))
         }
     }
 }

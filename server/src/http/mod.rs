@@ -19,6 +19,7 @@ pub(crate) mod listen;
 pub(crate) mod origin;
 pub(crate) mod path;
 pub(crate) mod paths;
+mod percent;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod stack;

@@ -4,7 +4,7 @@
 use poem::{Request, RequestBody, error::Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::MetaSchema};
 
-use super::{field_error::FieldError, problem::Problem};
+use super::{field_error::FieldError, percent, problem::Problem};
 use crate::chat::Violation;
 
 /// A value of one parameter.
@@ -47,6 +47,7 @@ pub(crate) struct Query<T>(pub(crate) T);
 impl<T: FromQuery> Query<T> {
     /// Reads a query string.
     pub(crate) fn parse(query: &str) -> std::result::Result<Self, Problem> {
+        percent::check_query(query)?;
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut parameters = Parameters { left: pairs, errors: Vec::new() };
         let value = T::from_query(&mut parameters);

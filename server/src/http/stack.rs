@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use percent_encoding::percent_decode_str;
 use poem::{
     Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Request, Response, Route, get,
     http::{HeaderMap, HeaderName, HeaderValue},
@@ -21,6 +20,7 @@ use super::{
     docs, health, home,
     listen::Refuse,
     paths::Paths,
+    percent,
     problem::{self, Code, Problem},
 };
 use crate::{api, app::Services, deadline, demo, error::Cause, metrics::Metrics, realtime};
@@ -84,8 +84,8 @@ impl<A: Endpoint<Output = Response>> Endpoint for Fork<A> {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.uri().path();
-        // A parameter that is no text would be absent; what has one leads nowhere.
-        if path.starts_with(API) && percent_decode_str(path).decode_utf8().is_ok() {
+        // A path that cannot be decoded names nothing; the other routes are told apart by literal text alone.
+        if path.starts_with(API) && percent::is_decodable(path) {
             if request.method().is_safe() {
                 deadline::scope(self.read_limit, self.api.call(request)).await
             } else {

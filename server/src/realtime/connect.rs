@@ -25,7 +25,7 @@ use crate::{
         paging::Count,
         values::{ChatId, ticket_schema},
     },
-    chat::{Ticket, TicketGrant, UserId, Violation},
+    chat::{Redemption, Ticket, TicketGrant, UserId, Violation},
     error::{Cause, Error},
     http::{
         auth::{self, Caller},
@@ -138,15 +138,14 @@ impl Realtime {
         let has_ticket = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == TICKET.name);
         if has_ticket {
             let Query(ConnectByTicket { ticket, chat_id, after_seq }) = Query::parse(query)?;
-            // A ticket is good for one connection: one that cannot be made must not use it up. Which chat it is for is
-            // known only afterwards.
+            // A ticket is good for one connection: one that cannot be made must not use it up.
             let accept = upgrade::handshake(request)?;
-            let join = self.redeem(request, &ticket.0, after_seq, accept).await?;
-            if chat_id.is_some_and(|Given(chat)| !ChatId::from_parameter(&chat).is_ok_and(|chat| chat.0 == join.chat)) {
-                let error = FieldError::new(format!("/query/{}", CHAT.name), "is not the chat of the ticket");
-                return Err(Problem::invalid(vec![error]));
-            }
-            return Ok(join);
+            let chat = match chat_id.map(|Given(chat)| ChatId::from_parameter(&chat)) {
+                Some(Ok(ChatId(chat))) => Some(chat),
+                Some(Err(_)) => return Err(other_chat()),
+                None => None,
+            };
+            return self.redeem(request, &ticket.0, chat, after_seq, accept).await;
         }
         let key_in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == API_KEY.name);
         let caller = match key_in_query {
@@ -167,15 +166,25 @@ impl Realtime {
         &self,
         request: &Request,
         ticket: &str,
+        chat: Option<Uuid>,
         after_seq: Option<Count>,
         accept: HeaderValue,
     ) -> Result<Join, Problem> {
         let refused = || Problem::detailed(Code::Unauthorized, "The ticket is unknown, used or expired.");
         let ticket = Ticket::presented(ticket).ok_or_else(refused)?;
-        let TicketGrant { tenant, key, chat_id, user_id } = self.tickets.redeem(&ticket).await?.ok_or_else(refused)?;
+        let TicketGrant { tenant, key, chat_id, user_id } = match self.tickets.redeem(&ticket, chat).await? {
+            Redemption::Granted(grant) => grant,
+            Redemption::OtherChat => return Err(other_chat()),
+            Redemption::Refused => return Err(refused()),
+        };
         Context::authenticated(request, tenant);
         Ok(Join { tenant, key, user: user_id, chat: chat_id, after_seq: after_seq.map(Count::get), accept })
     }
+}
+
+/// The refusal of a ticket beside a chat that it is not for.
+fn other_chat() -> Problem {
+    Problem::invalid(vec![FieldError::new(format!("/query/{}", CHAT.name), "is not the chat of the ticket")])
 }
 
 /// The header `name`, checked like a parameter; what is wrong with it, or with its absence, goes to `errors`.

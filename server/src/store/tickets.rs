@@ -1,7 +1,8 @@
 //! Queries about tickets. They begin at [`Store`]: who presents a ticket has no tenant yet, the ticket names it.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, QuerySelect as _};
+use uuid::Uuid;
 
 use super::{
     Store,
@@ -47,25 +48,28 @@ impl Store {
         Ok(self.write.permit().await?.execute_raw(insert).await.map_err(fault)?.rows_affected() == 1)
     }
 
-    /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`, and it expires
-    /// at `latest` at the latest.
+    /// Deletes the ticket and returns what it granted, if it and the key that made it are valid at `now`, it expires at
+    /// `latest` at the latest, and it is for `chat`, where one is given.
     pub(crate) async fn redeem_ticket(
         &self,
         hash: &SecretHash,
+        chat: Option<Uuid>,
         now: DateTime<Utc>,
         latest: DateTime<Utc>,
     ) -> Result<Option<TicketGrant>> {
         let rows = Rows::new(vec![
             ("hash", Column::Bytes(vec![hash.as_bytes().to_vec()])),
+            ("chat_id", Column::Uuid(vec![chat.unwrap_or_default()])),
             ("now", Column::BigInt(vec![to_micros(now)])),
             ("latest", Column::BigInt(vec![to_micros(latest)])),
         ]);
+        let of_chat = if chat.is_some() { "AND t.chat_id = r.chat_id" } else { "" };
         // One statement: of two that run at once, the row is deleted by one, and the other finds nothing to delete.
         let delete = rows.statement(self.read.backend(), |rows| {
             format!(
                 "DELETE FROM tickets WHERE hash IN (\
                      SELECT t.hash FROM {rows} JOIN tickets t ON t.hash = r.hash JOIN api_keys k ON k.id = t.key_id \
-                     WHERE t.expires_at > r.now AND t.expires_at <= r.latest AND {VALID}\
+                     WHERE t.expires_at > r.now AND t.expires_at <= r.latest AND {VALID} {of_chat}\
                  ) RETURNING {}",
                 columns::<ticket::Entity>("tickets")
             )
@@ -78,5 +82,15 @@ impl Store {
             chat_id: ticket.chat_id,
             user_id: UserId::stored(ticket.user_id),
         }))
+    }
+
+    /// The chat of a ticket that has not been redeemed, whether it is valid or not.
+    pub(crate) async fn ticket_chat(&self, hash: &SecretHash) -> Result<Option<Uuid>> {
+        let chat = ticket::Entity::find_by_id(hash.as_bytes().to_vec())
+            .select_only()
+            .column(ticket::Column::ChatId)
+            .into_tuple()
+            .one(&self.read);
+        chat.await.map_err(fault)
     }
 }

@@ -55,7 +55,8 @@ impl FromQuery for ListChatsQuery {
         Parameter {
             name: "metadata",
             description: "With this member of the metadata, as `name:value`; may be repeated, all must hold. A number, \
-                          `true`, `false` and `null` are compared as their JSON; arrays and objects are not.",
+                          `true`, `false` and `null` are compared as their JSON; arrays and objects are not. In the \
+                          name `\\:` stands for a colon and `\\\\` for a backslash.",
             schema: || paging::several(Label::schema(), MAX_LABELS),
         },
         paging::LIMIT,
@@ -97,19 +98,38 @@ pub(super) fn filter_list(filter: &ChatFilter) -> List {
 impl FromParameter for Label {
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some("^[^:]*:".to_owned()),
+            pattern: Some(r"^([^:\\]|\\[\s\S])*:".to_owned()),
             example: Some("department:technical".into()),
             ..text_schema(1, Metadata::MAX_BYTES)
         }
     }
 
     fn from_parameter(text: &str) -> Result<Self, Violation> {
-        let (name, value) = text.split_once(':').ok_or_else(|| Violation::new("must be written as name:value"))?;
+        let (name, value) = split_label(text).ok_or_else(|| Violation::new("must be written as name:value"))?;
         if text.chars().count() > Metadata::MAX_BYTES {
             return Err(Violation::new(format!("must have at most {} characters", Metadata::MAX_BYTES)));
         }
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self { name, value: value.to_owned() })
     }
+}
+
+/// The name and the value of a label, which are separated by the first colon that is not escaped. A backslash before
+/// anything but a colon or a backslash is one of the name.
+fn split_label(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut characters = text.char_indices();
+    while let Some((place, character)) = characters.next() {
+        match character {
+            ':' => return Some((name, &text[place + 1..])),
+            '\\' => match characters.next() {
+                Some((_, escaped @ (':' | '\\'))) => name.push(escaped),
+                Some((_, other)) => name.extend(['\\', other]),
+                None => return None,
+            },
+            other => name.push(other),
+        }
+    }
+    None
 }
 
 pub(in crate::api) struct DeleteChatQuery {
@@ -132,7 +152,12 @@ impl FromQuery for DeleteChatQuery {
             }
 
             fn from_parameter(text: &str) -> Result<Self, Violation> {
-                text.parse().map(Self).map_err(|_| Violation::new("must be one of true, false"))
+                // `True` is what Python makes of it, `1` what PHP does.
+                match text.to_ascii_lowercase().as_str() {
+                    "true" | "1" => Ok(Self(true)),
+                    "false" | "0" => Ok(Self(false)),
+                    _ => Err(Violation::new("must be one of true, false")),
+                }
             }
         }
 

@@ -4,7 +4,10 @@ use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use poem::{Endpoint, Response};
 use socket2::SockRef;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use super::{
     Refuse,
@@ -20,11 +23,15 @@ use crate::http::{
 
 /// Bytes at most that the kernel holds of an answer before they are sent; the rest waits where it can be shared.
 const MAX_UNSENT: u32 = 16 * 1024;
-/// How long a connection stays open after its last answer for what the peer still sends: closed at once, the peer's kernel
-/// would throw the answer away.
+/// How long a connection stays open after its last answer while the peer sends nothing. Closed at once, the peer's kernel
+/// would throw the answer away, which many clients read only once they have sent all of their request.
 const LINGER: Duration = Duration::from_secs(1);
+/// The same while the peer sends.
+const MAX_LINGER: Duration = Duration::from_secs(10);
 /// Bytes that are read and thrown away meanwhile.
-const MAX_LINGER_BYTES: usize = 512 * 1024;
+const MAX_LINGER_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of them that are read at once.
+const LINGER_CHUNK: usize = 16 * 1024;
 
 pub(super) struct Connection<E> {
     pub(super) stream: TcpStream,
@@ -96,7 +103,7 @@ async fn answer_of(response: Response) -> Vec<u8> {
 
 /// Writes all of `bytes`, for which a new connection's socket has room.
 async fn write(stream: &TcpStream, state: &ConnectionState, mut bytes: &[u8]) -> io::Result<()> {
-    until_told(state, async {
+    until_told(state, LINGER, async {
         while !bytes.is_empty() {
             stream.writable().await?;
             match stream.try_write(bytes) {
@@ -111,13 +118,13 @@ async fn write(stream: &TcpStream, state: &ConnectionState, mut bytes: &[u8]) ->
     .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Tells the peer that nothing more comes, and waits a little for it to agree.
+/// Tells the peer that nothing more comes, and throws away what it still sends until it agrees.
 async fn linger(stream: &TcpStream, state: &ConnectionState) {
     _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
     let discard = async {
         let mut discarded = 0;
-        while discarded < MAX_LINGER_BYTES && stream.readable().await.is_ok() {
-            let mut chunk = [0; 4 * 1024];
+        while discarded < MAX_LINGER_BYTES && timeout(LINGER, stream.readable()).await.is_ok_and(|read| read.is_ok()) {
+            let mut chunk = [0; LINGER_CHUNK];
             match stream.try_read(&mut chunk) {
                 Ok(0) => return,
                 Ok(length) => discarded += length,
@@ -126,13 +133,13 @@ async fn linger(stream: &TcpStream, state: &ConnectionState) {
             }
         }
     };
-    until_told(state, discard).await;
+    until_told(state, MAX_LINGER, discard).await;
 }
 
-/// Waits for `work`, for [`LINGER`] at most, and not after an order.
-async fn until_told<T>(state: &ConnectionState, work: impl Future<Output = T>) -> Option<T> {
+/// Waits for `work`, for `limit` at most, and not after an order.
+async fn until_told<T>(state: &ConnectionState, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    let mut timer = pin!(sleep(LINGER));
+    let mut timer = pin!(sleep(limit));
     poll_fn(|cx| {
         state.register(cx.waker());
         if let Poll::Ready(done) = work.as_mut().poll(cx) {

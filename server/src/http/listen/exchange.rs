@@ -16,7 +16,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use poem::{
     Endpoint, Response,
-    http::{self, HeaderMap, HeaderValue, StatusCode, Version, header, uri::Scheme},
+    http::{
+        self, HeaderMap, HeaderValue, StatusCode, Version, header,
+        uri::{Authority, Scheme},
+    },
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{net::TcpStream, time::sleep_until};
@@ -39,6 +42,9 @@ const IDLE: u64 = 1_000;
 const MOST_GRACES: u64 = 5;
 /// Bytes of an answer's own, beyond which the memory that is held is noted.
 const LARGE_ANSWER: u64 = 16 * 1024;
+
+/// The value of `Connection` on an answer after which the connection is closed.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// A mark of an answer whose body is shared with others, so that the connection holds no memory for it.
 #[derive(Debug, Clone, Copy)]
@@ -203,12 +209,18 @@ async fn respond<E: Endpoint<Output = Response> + Refuse>(
         let upgrade = Upgrade::new(state.offer_upgrade());
         request.extensions_mut().insert(upgrade);
     }
-    if !request.body().is_end_stream() {
-        // For the reader of the body, which marks that it waits.
+    let has_body = !request.body().is_end_stream();
+    state.set_unread_body(has_body);
+    if has_body {
+        // For the reader of the body, which marks that it waits, and when it has all.
         request.extensions_mut().insert(state.clone());
     }
     let request = (request, ends.local.clone(), ends.remote.clone(), Scheme::HTTP);
-    let response = endpoint.get_response(request.into()).await;
+    let mut response = endpoint.get_response(request.into()).await;
+    if state.has_unread_body() {
+        // The next request would begin behind bytes that nobody wants. Told, the client does not send one.
+        response.headers_mut().insert(header::CONNECTION, CLOSE);
+    }
     if upgrades && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         state.take_upgrade();
     }
@@ -225,11 +237,26 @@ fn check(request: &http::Request<Incoming>) -> Result<(), Problem> {
         ));
     }
     // RFC 9112, section 3.2.
-    let hosts = request.headers().get_all(header::HOST).iter().take(2).count();
-    if hosts > 1 || hosts == 0 && request.version() >= Version::HTTP_11 {
-        return Err(Problem::invalid(vec![FieldError::new("/header/Host", "must be given once")]));
-    }
-    Ok(())
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let detail = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
+        (Some(host), None) if is_host(host.as_bytes()) => return Ok(()),
+        (Some(_), None) => "must be a host, and perhaps a port, as in localhost:8000",
+        _ => "must be given once",
+    };
+    Err(Problem::invalid(vec![FieldError::new("/header/Host", detail)]))
+}
+
+/// Whether `value` is one of the header `Host` (RFC 9110, section 7.2): a host and perhaps a port, or empty.
+fn is_host(value: &[u8]) -> bool {
+    // An authority may have user information as well, and a port that is no number.
+    let is_port = |port: &str| {
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok() || port.is_empty())
+    };
+    value.is_empty()
+        || !value.contains(&b'@')
+            && Authority::try_from(value)
+                .is_ok_and(|authority| authority.as_str().strip_prefix(authority.host()).is_some_and(is_port))
 }
 
 /// Whether the header is there once, with this value in any case.

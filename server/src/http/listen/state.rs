@@ -71,6 +71,8 @@ pub(crate) struct ConnectionState {
     write_deadline: AtomicU64,
     /// When a byte of a body last arrived.
     last_read: AtomicU64,
+    /// Whether the request has a body that was not read to its end.
+    has_unread_body: AtomicBool,
     order: AtomicU8,
     /// Whether memory is short: hold less, or close.
     shrink: AtomicBool,
@@ -92,6 +94,7 @@ impl ConnectionState {
             stalled: AtomicU64::new(0),
             write_deadline: AtomicU64::new(0),
             last_read: AtomicU64::new(0),
+            has_unread_body: AtomicBool::new(false),
             order: AtomicU8::new(Order::None as u8),
             shrink: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -164,6 +167,16 @@ impl ConnectionState {
         self.enter(Phase::Body);
         self.last_read.store(self.since(), Relaxed);
         ReadingBody(self)
+    }
+
+    /// Notes whether a body is still to be read: at the beginning of a request that has one, and after its end.
+    pub(crate) fn set_unread_body(&self, is_unread: bool) {
+        self.has_unread_body.store(is_unread, Relaxed);
+    }
+
+    /// Whether the body of the request was not read to its end.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.has_unread_body.load(Relaxed)
     }
 
     /// Bytes of a body have arrived.

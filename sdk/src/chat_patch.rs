@@ -26,14 +26,7 @@ use crate::model::Status;
 pub struct ChatPatch {
     /// Another title.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "utoipa",
-        schema(
-            min_length = 1,
-            max_length = 255,
-            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-        )
-    )]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     title: Option<String>,
     /// A JSON merge patch (RFC 7396) of the metadata.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -134,7 +134,7 @@ words! {
 #[must_use]
 pub struct NewMessage {
     /// What is said.
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 32768, pattern = r"^[^\x00]+$"))]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 32768))]
     content: String,
     /// Who speaks; a user if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ pub struct NewMessage {
     sender_role: Option<Role>,
     /// Which user, created if unknown; the chat's owner if not given. Or which assistant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     sender_id: Option<String>,
     /// What kind of thing is at `media_url`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +165,7 @@ pub struct NewMessage {
     metadata: Option<Given>,
     /// The sender's own name for the message, unique in the chat among the messages of that sender.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128))]
     client_message_id: Option<String>,
 }
 

@@ -30,18 +30,11 @@ use crate::metadata::Given;
 #[must_use]
 pub struct NewChat {
     /// The ID of the user creating the chat session.
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     user_id: String,
     /// Optional custom title for the chat. If not provided, a title will be auto-generated.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "utoipa",
-        schema(
-            min_length = 1,
-            max_length = 255,
-            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-        )
-    )]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     title: Option<String>,
     /// Optional metadata object to store additional information about the chat.
     #[serde(skip_serializing_if = "Option::is_none")]

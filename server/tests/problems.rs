@@ -60,6 +60,13 @@ async fn every_wrong_body_is_refused_with_all_that_is_wrong_and_leaves_nothing()
     refused(s, r#"{"user_id": "u", "title": 7}"#, &[("/title", "must be a string")]).await;
     refused(s, r#"{"user_id": "u", "title": ""}"#, &[("/title", "must not be empty")]).await;
     refused(s, r#"{"user_id": "u", "title": "   "}"#, &[("/title", "must not be empty")]).await;
+    for nothing in ["\\ufeff", " \\u00a0\\u3000", "\\u2003"] {
+        refused(s, format!(r#"{{"user_id": "u", "title": "{nothing}"}}"#), &[("/title", "must not be empty")]).await;
+    }
+    for invisible in ["\\u180e", "\\u200b", "\\u2060\\u00ad", "\\u3164", "\\udb40\\udc41"] {
+        let body = format!(r#"{{"user_id": "u", "title": "{invisible}"}}"#);
+        refused(s, body, &[("/title", "must have a visible character")]).await;
+    }
     let control = r#"{"user_id": "u", "title": "a\u0000"}"#;
     refused(s, control, &[("/title", "must not contain control characters")]).await;
     let long = json!({ "user_id": "u", "title": "x".repeat(256) }).to_string();

@@ -104,7 +104,7 @@ fn the_session_is_as_the_document_describes_it() {
         frames += 1;
         objected.extend(objections(name, &frame));
     }
-    // The one frame that the error in it is about, by both of its rules.
-    assert_eq!(objected, ["/content: \"\" is shorter than 1 character", r#"/content: "" does not match "^[^\x00]+$""#]);
+    // The one frame that the error in it is about.
+    assert_eq!(objected, ["/content: \"\" is shorter than 1 character"]);
     assert!(frames > 5);
 }

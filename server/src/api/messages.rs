@@ -154,7 +154,7 @@ impl FromQuery for ListMessagesQuery {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct SendMessageRequest {
-    /// What is said.
+    /// What is said. No NUL.
     content: Content,
     /// Who speaks; a user if not given.
     #[oai(nullable)]

@@ -10,7 +10,9 @@ pub(crate) mod paging;
 pub(crate) mod tickets;
 pub(crate) mod values;
 
-pub(crate) use document::{document, document_31, json_schema::json_schema, named::name_schemas, render, service};
+pub(crate) use document::{
+    answers::remove_patterns, document, document_31, json_schema::json_schema, named::name_schemas, render, service,
+};
 
 /// The document's sections.
 #[derive(poem_openapi::Tags)]

@@ -175,13 +175,14 @@ impl FromMember for RevealedTicket {
 
 describe!(RevealedTicket, ticket_schema(), |json| Self::from_member(&json), |value| serde_json::to_value(value).ok());
 
-/// A value that is checked text, with the bounds that its type has.
+/// A value that is checked text, with the bounds that its type has. Text in all scripts has no pattern: engines read one in
+/// different ways.
 macro_rules! describe_text {
-    ($($type:ty),+) => {
+    ($($type:ty: $pattern:expr),+) => {
         $(impl FromParameter for $type {
             fn schema() -> MetaSchema {
                 MetaSchema {
-                    pattern: Some(<$type>::PATTERN.to_owned()),
+                    pattern: $pattern.map(str::to_owned),
                     ..text_schema(<$type>::MIN_CHARS, <$type>::MAX_CHARS)
                 }
             }
@@ -201,7 +202,14 @@ macro_rules! describe_text {
     };
 }
 
-describe_text!(UserId, Title, Content, ClientMessageId, MediaType, MediaUrl);
+describe_text!(
+    UserId: None::<&str>,
+    Title: None::<&str>,
+    Content: None::<&str>,
+    ClientMessageId: None::<&str>,
+    MediaType: Some(MediaType::PATTERN),
+    MediaUrl: Some(MediaUrl::PATTERN)
+);
 
 /// A value that is one of a few words.
 macro_rules! describe_words {

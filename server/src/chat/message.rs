@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Metadata, Origin, UserId, Violation, check_text};
+use super::{Metadata, Origin, UserId, Violation, text::check_text};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +75,6 @@ impl Content {
     pub const MIN_CHARS: usize = 1;
     /// Characters at most.
     pub const MAX_CHARS: usize = 32_768;
-    /// The rule as a regular expression that ECMA-262, Python, Go and Java read alike.
-    pub const PATTERN: &str = r"^[^\x00]+$";
 
     /// Takes `text` if it keeps the rules.
     pub fn new(text: String) -> Result<Self, Violation> {
@@ -104,8 +102,6 @@ impl ClientMessageId {
     pub const MIN_CHARS: usize = 1;
     /// Characters at most.
     pub const MAX_CHARS: usize = 128;
-    /// The rule as a regular expression.
-    pub const PATTERN: &str = UserId::PATTERN;
 
     /// Takes `text` if it keeps the rules.
     pub fn new(text: String) -> Result<Self, Violation> {

@@ -26,6 +26,7 @@ mod messages;
 mod metadata;
 mod page;
 mod raw_object;
+mod text;
 mod tickets;
 mod title;
 mod user;
@@ -62,24 +63,4 @@ impl Violation {
 /// One step of a JSON pointer (RFC 6901): a slash and the member's name, escaped.
 pub(crate) fn pointer_step(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// The number of characters (Unicode scalar values, as JSON Schema counts them) must be within `min..=max`, and none
-/// may be a control character: such text breaks terminals and logs, and PostgreSQL cannot store NUL.
-fn check_text(text: &str, min: usize, max: usize) -> Result<(), Violation> {
-    let length = text.chars().count();
-    if length < min {
-        return Err(Violation::new("must not be empty"));
-    }
-    if length > max {
-        return Err(Violation::new(format!("must have at most {max} characters")));
-    }
-    check_control(text)
-}
-
-fn check_control(text: &str) -> Result<(), Violation> {
-    if text.chars().any(char::is_control) {
-        return Err(Violation::new("must not contain control characters"));
-    }
-    Ok(())
 }

@@ -1,10 +1,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Violation, check_control, check_text};
+use super::{
+    Violation,
+    text::{check_control, check_text, check_visible, trim},
+};
 
-/// What a chat is called: 1–255 characters after trimming white space at both ends, no control characters (contract:
-/// create request).
+/// What a chat is called: 1–255 characters after trimming white space at both ends, no control characters, at least one
+/// character that shows something (contract: create request).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Title(String);
@@ -14,15 +17,14 @@ impl Title {
     pub const MIN_CHARS: usize = 1;
     /// Characters at most, after trimming.
     pub const MAX_CHARS: usize = 255;
-    /// The rule as a regular expression that ECMA-262, Python, Go and Java read alike: something besides white space.
-    pub const PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
 
     /// Takes `text` without the white space at its ends, if it keeps the rules.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Violation> {
         // Before trimming, which would hide a line feed at the end.
         check_control(text.as_ref())?;
-        let text = text.as_ref().trim();
+        let text = trim(text.as_ref());
         check_text(text, Self::MIN_CHARS, Self::MAX_CHARS)?;
+        check_visible(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -55,5 +57,8 @@ mod tests {
         assert!(Title::new(format!("{full}x")).is_err());
         assert_eq!(Title::new(" \u{a0} ").unwrap_err().detail, "must not be empty");
         assert_eq!(Title::new("a\n").unwrap_err().detail, "must not contain control characters");
+        assert_eq!(Title::new("\u{feff} a").unwrap().as_str(), "a");
+        assert_eq!(Title::new("\u{feff}").unwrap_err().detail, "must not be empty");
+        assert_eq!(Title::new("\u{200b}").unwrap_err().detail, "must have a visible character");
     }
 }

@@ -1,6 +1,6 @@
 //! Requests at the bounds of what the document describes, and just outside them.
 
-use parlor_server::chat::{Content, IdempotencyKey, MediaType, MediaUrl, Title, UserId};
+use parlor_server::chat::{IdempotencyKey, MediaType, MediaUrl};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -84,7 +84,8 @@ impl<'a> Probe<'a> {
         let success = self.operation["responses"].as_object().unwrap().keys().find(|status| status.starts_with('2'));
         let success: u16 = success.unwrap().parse().unwrap();
         for field in self.fields() {
-            let Values { within, outside } = Values::of(field.schema, self.cursor.as_deref());
+            let cursor = self.cursor.as_deref().filter(|_| field.name == "cursor");
+            let Values { within, outside } = Values::of(field.schema, cursor);
             let shown = |value: &Value| {
                 let text: String = value.to_string().chars().take(60).collect();
                 format!("{id}: {} {} = {text}", field.place, field.name)
@@ -184,9 +185,9 @@ impl Values {
             }
             Some("string") => {
                 let [min, max] = ["minLength", "maxLength"].map(|keyword| usize::try_from(bound(keyword)).unwrap());
-                match schema["pattern"].as_str() {
-                    Some(pattern) => Self::texts(min, max, &Alphabet::of(pattern)),
-                    None => Self::opaque(min, max, cursor.expect("only a cursor has no pattern")),
+                match (schema["pattern"].as_str(), cursor) {
+                    (None, Some(cursor)) => Self::opaque(min, max, cursor),
+                    (pattern, _) => Self::texts(min, max, &Alphabet::of(pattern)),
                 }
             }
             Some("integer") => {
@@ -204,7 +205,7 @@ impl Values {
                     outside: alone(items.outside).chain([overfull.into()]).collect(),
                 }
             }
-            Some("boolean") => Self { within: vec![true.into(), false.into()], outside: vec!["".into(), 1.into()] },
+            Some("boolean") => Self { within: vec![true.into(), false.into()], outside: vec!["".into(), 2.into()] },
             // What is in it is the application's own.
             Some("object") if schema.get("properties").is_none() => {
                 Self { within: vec![json!({})], outside: vec![json!([]), "other".into()] }
@@ -242,14 +243,14 @@ struct Alphabet {
 }
 
 impl Alphabet {
-    fn of(pattern: &str) -> Self {
+    fn of(pattern: Option<&str>) -> Self {
         let (start, is_wide) = match pattern {
-            UserId::PATTERN | Title::PATTERN | Content::PATTERN => ("", true),
-            IdempotencyKey::PATTERN => ("", false),
-            MediaType::PATTERN => ("a/", false),
-            MediaUrl::PATTERN => ("http://", false),
-            "^[^:]*:" => (":", true),
-            other => panic!("say here how a text with the pattern {other} begins"),
+            None => ("", true),
+            Some(IdempotencyKey::PATTERN) => ("", false),
+            Some(MediaType::PATTERN) => ("a/", false),
+            Some(MediaUrl::PATTERN) => ("http://", false),
+            Some(r"^([^:\\]|\\[\s\S])*:") => (":", true),
+            Some(other) => panic!("say here how a text with the pattern {other} begins"),
         };
         Self { start, is_wide }
     }

@@ -27,7 +27,8 @@ use crate::{
 pub(crate) struct CreateChatRequest {
     /// The ID of the user creating the chat session. No control characters.
     user_id: UserId,
-    /// Optional custom title for the chat, counted after trimming. If not provided, a title will be auto-generated.
+    /// Optional custom title for the chat, counted after trimming. If not provided, a title will be auto-generated. No
+    /// control characters; something that is visible.
     #[oai(nullable)]
     title: Option<Title>,
     /// Optional metadata object to store additional information about the chat: any JSON, at most 16 KiB without white
@@ -70,7 +71,7 @@ impl Example for CreateChatRequest {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(super) struct UpdateChatRequest {
-    /// Another title, counted after trimming.
+    /// Another title, counted after trimming. No control characters; something that is visible.
     #[oai(nullable)]
     title: Option<Title>,
     /// A JSON merge patch (RFC 7396) of the metadata. What comes out has the bounds of any metadata.

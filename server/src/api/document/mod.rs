@@ -1,5 +1,6 @@
 //! The OpenAPI document: what the handlers say, and a few small corrections to how poem-openapi says it.
 
+pub(crate) mod answers;
 pub(crate) mod json_schema;
 pub(crate) mod named;
 mod openapi31;
@@ -56,6 +57,7 @@ pub(crate) fn document() -> Value {
         without_empty_bound(schema);
     });
     named::name_schemas(&mut document);
+    answers::without_patterns(&mut document);
     document
 }
 

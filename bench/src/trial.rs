@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::server::Program;
 
-/// What to try, and where.
+/// Selects the attacks or faults to run, and names the server.
 #[derive(Debug, Args)]
 pub(crate) struct TrialOptions {
     /// Parlor's binary.
@@ -40,7 +40,7 @@ impl TrialOptions {
         self.data.clone().unwrap_or_else(std::env::temp_dir)
     }
 
-    /// Whether the attack or fault of this name is to be tried.
+    /// Returns whether the attack or fault `name` is selected.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|part| name.contains(part))
     }

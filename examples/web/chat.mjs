@@ -20,7 +20,7 @@ import { Transcript } from './transcript.mjs';
 
 const NOTICE_MS = 8_000;
 const COPIED_MS = 2_000;
-// How long after everything stored has come the server may take to go on with an answer that streams.
+// The time, in milliseconds, that the server has to continue an open answer once all stored messages have arrived.
 const SETTLE_MS = 1_000;
 const NEAR_THE_END_PX = 64;
 // Set once this server has answered, in any chat.
@@ -83,10 +83,10 @@ function open() {
 function stateChanged(state, end) {
   const shown = !navigator.onLine && ['connecting', 'waiting'].includes(state) ? 'offline' : state;
   page.state.dataset.state = shown;
-  // What has not changed is not announced again.
+  // Skips texts that have not changed, so that a screen reader does not announce them again.
   if (page.state.textContent !== STATES[shown]) page.state.textContent = STATES[shown];
   clearTimeout(settleTimer);
-  // What was said before there was a connection is not read out as if it came now.
+  // Messages of the past are not announced as if they were new.
   if (state !== 'open') {
     page.scroll.ariaBusy = 'true';
     transcript?.stall();
@@ -112,7 +112,7 @@ function ended({ code, reason }) {
   }
 }
 
-// Whether the chat takes messages is not part of what a connection is told at first.
+// The first event of a connection does not tell the status of the chat, so it is asked for by REST.
 async function learnStatus() {
   const asked = chatId;
   const states = await chatStates([asked]).catch(() => null);
@@ -180,7 +180,7 @@ function received(event) {
     case 'error':
       showError(event);
       break;
-    // What a later version of the server may add is nothing that this page could show.
+    // Ignores events that a later version of the server may add.
     default:
   }
   if (!transcript.isEmpty) page.empty.hidden = true;

@@ -34,7 +34,7 @@ export function forgetChat(guest, id) {
   change(guest, chats => chats.filter(chat => chat.id !== id));
 }
 
-// What the server says of some chats: those that are gone are missing.
+// Returns what the server knows of these chats; deleted ones are left out.
 export async function chatStates(ids) {
   const query = new URLSearchParams(ids.map(id => ['chat_id', id]));
   const { chats } = await get(`chats/states?${query}`);

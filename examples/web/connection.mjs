@@ -2,7 +2,7 @@
 
 const MAX_CONTENT_CHARS = 32_768;
 const REQUEST_TIMEOUT_MS = 15_000;
-// How often the server is asked for a sign of life, and how long it has to give one.
+// The interval between pings, and the time that the server has to answer one, in milliseconds.
 const HEARTBEAT_MS = 15_000;
 const PONG_TIMEOUT_MS = 8_000;
 const FIRST_PAUSE_MS = 250;
@@ -14,7 +14,7 @@ const STABLE_MS = 60_000;
 // Closed for good: connecting again would end the same way.
 const isTerminal = code => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4000 && code <= 4007);
 
-// What asking again will not change.
+// A failure that another attempt will not change.
 export class Refusal extends Error {
   constructor(message, code) {
     super(message);
@@ -22,7 +22,7 @@ export class Refusal extends Error {
   }
 }
 
-// What may pass. It is not to be asked again before `notBeforeMs` are over.
+// A temporary failure. The next attempt waits for at least `notBeforeMs`.
 class Failure extends Error {
   constructor(message, notBeforeMs) {
     super(message);
@@ -178,7 +178,7 @@ export class Connection {
     this.#socket = socket;
     // The server's pings do not reach a page, so it asks for an answer itself.
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
-    // What an abandoned socket has to say is of no interest.
+    // Ignores events of a socket that was abandoned.
     socket.onmessage = ({ data }) => this.#socket === socket && this.#received(JSON.parse(data));
     socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(code, reason);
   }
@@ -233,7 +233,7 @@ export class Connection {
     for (const [id] of this.outbox) this.sayAgain(id);
   }
 
-  // Whether something was lost before this event: it is not shown, but comes again after what is asked for once more.
+  // Detects a gap before this event. The event is dropped, and comes again when the missing ones are requested.
   // Only the acknowledgement of a message that was sent twice may precede what is still being read again.
   #isBeyondGap({ event_type, message, seq }) {
     switch (event_type) {

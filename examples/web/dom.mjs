@@ -3,7 +3,7 @@
 
 import { Markdown } from './markdown.mjs';
 
-// How long a text that has grown waits at most to be shown. A window that is covered by another gets no pictures.
+// The longest time, in milliseconds, before new text is drawn. Browsers call no animation frames in a covered window.
 const LONGEST_DELAY_MS = 50;
 
 // One text, which may grow. What is already there as it should be stays the same node, so that nothing flickers, a

@@ -1,4 +1,4 @@
-// Who is at the page. Each window is a guest of its own, so that two windows are two people, as in a chat they would be.
+// The guest who uses the page. Each window is a guest of its own, so that two windows are two people.
 //
 // A window stays the same guest when it is reloaded. A new one takes the guest who was here last if no other window is
 // that guest now, so that a person who comes back finds the earlier chats, and otherwise makes a new guest.

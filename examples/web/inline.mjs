@@ -41,7 +41,7 @@ class Scanner {
   #pieces = [];
   #runs = [];
   #brackets = [];
-  // From here on there is no run of so many backticks.
+  // No run of this many backticks starts after this position.
   #noTicks = new Map();
 
   constructor(text, open) {
@@ -265,7 +265,7 @@ class Scanner {
     if (bottom === 0) this.#runs = openers;
   }
 
-  // What has been opened and has a text behind it is closed at the end; a sign inside a word is more likely a sign.
+  // Closes emphasis that was opened before text. A delimiter inside a word is more likely a plain character.
   #closeAtEnd() {
     const end = { text: '', closes: [] };
     for (const run of this.#runs.filter(run => !run.canClose).slice(-MAX_NESTING).reverse()) {

@@ -208,7 +208,7 @@ function withoutHashes(line) {
   return end === 0 || /\s/.test(text[end - 1]) ? text.slice(0, end) : text;
 }
 
-// Whether a line ends the paragraph before it. A number other than one is more likely part of a sentence.
+// Returns whether a line ends the paragraph before it. A number other than one is more likely part of a sentence.
 function interrupts(lines, at) {
   const line = lines[at];
   const item = ITEM.exec(line);
@@ -241,7 +241,7 @@ function endOfList(lines, from) {
 // A list goes on with the same bullet, or with the same sign behind its numbers.
 const kindOf = line => ITEM.exec(line)[2].replace(/^\d+/, '1');
 
-// How far its content is indented. Two columns are enough to belong to it, as many write under a number, too.
+// The indentation of the item's content. Two columns are enough, since many people indent so under a number, too.
 function offsetOf(line) {
   const [marker, before] = ITEM.exec(line);
   const spaces = indentOf(line.slice(marker.length));
@@ -284,7 +284,7 @@ function isTable(lines, at) {
   return columns <= MAX_COLUMNS && columns === cells(delimiters).length && cells(delimiters).every(isDelimiter);
 }
 
-// Whether the last lines of an open text may become a table once the second one is complete.
+// Returns whether the last lines of an open text may become a table once the second one is complete.
 function isBeginningOfTable([header, delimiters, ...rest]) {
   return /^ {0,3}\|/.test(header) && rest.length === 0 && /^[-|: \t]*$/.test(delimiters ?? '');
 }

@@ -1,4 +1,4 @@
-// What is shown: messages in the order of `seq`, answers as they stream, and questions that have no answer.
+// The list of messages: stored ones in the order of `seq`, answers as they stream, and questions without an answer.
 
 import { MarkdownView, button, element } from './dom.mjs';
 
@@ -6,14 +6,14 @@ import { MarkdownView, button, element } from './dom.mjs';
 const PENDING = Number.MAX_SAFE_INTEGER - 1;
 const STREAMING = Number.MAX_SAFE_INTEGER;
 
-// How an answer ended, where that is not the end the model gave it.
+// The notes under answers that the model did not end itself.
 const ENDINGS = {
   cancelled: 'stopped',
   length: 'cut off: the answer reached its longest length',
   interrupted: 'cut off: the server was restarted',
   error: 'cut off: the assistant failed',
 };
-// What became of a question when nothing of its answer was kept.
+// The notes under questions of whose answer nothing was stored.
 const NO_ANSWER = {
   cancelled: 'Stopped before the answer began.',
   interrupted: 'The server was restarted before it could answer.',
@@ -58,7 +58,7 @@ export class Transcript {
     return Array.from(this.#streams.values()).some(({ isStalled }) => !isStalled);
   }
 
-  // Whether an answer is on its way of which nothing has come.
+  // Whether an answer has started of which no token has arrived.
   get isThinking() {
     return Array.from(this.#streams.values()).some(({ isStalled, text }) => !isStalled && text === '');
   }

@@ -69,7 +69,7 @@ try {
     assert.deepEqual(failures, [], 'the browser complained');
     console.log(`created the chat ${chat.id} from ${await page.evaluate(() => location.origin)}`);
 
-    // What the page can read of an answer and of a failure.
+    // Checks the headers and bodies that the page can read, of a success and of a failure.
     const answers = await page.evaluate(async ({ url, key, id }) => {
       const ask = async (path, key, init = {}) => {
         const response = await fetch(url + path, { ...init, headers: { 'X-API-Key': key, ...init.headers } });

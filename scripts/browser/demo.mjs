@@ -48,7 +48,7 @@ try {
     }
     await areTwoPeopleInTwoWindows(browser, url);
 
-    // From here on the browser has reason to complain of what is not there; nothing else is excused.
+    // These steps stop the server and ask for chats that do not exist, which the browser logs. Nothing else is excused.
     const older = await findsTheWayBack(page, url, server);
     await page.goto(`${url}/demo/#${chat}`);
     await answered(page, 12);

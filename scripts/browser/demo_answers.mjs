@@ -1,4 +1,4 @@
-// How answers look while they come, and what is shown when none comes: on a played server, since an echo never fails.
+// Tests answers while they stream and answers that fail, with a scripted model server, since the echo never fails.
 
 import assert from 'node:assert/strict';
 
@@ -116,7 +116,7 @@ export async function keepsWhatFailed(page, chat, url) {
   await page.locator('.failure').getByText('The assistant could not answer.').waitFor();
   await retry.waitFor();
 
-  // What failed is still there after a reload: the question is stored, and nothing answers it.
+  // A failed answer is still shown after a reload: the question is stored and has no answer.
   const again = () => created(1, { id: 'm1', content: question, sender_id: 'guest-ann', client_message_id });
   await page.reload();
   const second = await connection(2);

@@ -5,9 +5,9 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export class Model {
-  // Whether every question fails.
+  // Lets every question fail.
   isBroken = false;
-  // What the next questions are answered with, word by word.
+  // The answer to the next questions, streamed word by word.
   answers = [];
   thinksMs = 0;
   pauseMs = 15;

@@ -1,4 +1,4 @@
-// Who is at the page, the way back to earlier chats, chats that take no messages, and accessibility.
+// Tests guests, the list of earlier chats, chats that take no messages, and accessibility.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

@@ -1,10 +1,10 @@
-// What a real server rarely does, played: the page goes on, begins anew and ends as it is told.
+// Tests rare server behaviour: the page resumes, reloads or stops as the close code says.
 
 import assert from 'node:assert/strict';
 
 import { answered, created, established, eventually, played, say, texts } from './demo_support.mjs';
 
-// What a real server rarely does, played by a scripted one: the page gets real tickets and a chat that is there.
+// Runs the page against a scripted WebSocket server. Tickets and the chat are real.
 export async function keepsTheProtocol(page, chat, url) {
   const { sockets, connection } = await played(page, chat);
   await page.goto(`${url}/demo/#${chat}`);

@@ -1,4 +1,4 @@
-// What the tests of the demo's page share: a server, a person at the page, and a server of WebSockets that is played.
+// Shared parts of the demo page's tests: a server, a user of the page, and a scripted WebSocket server.
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -77,7 +77,7 @@ export class Server {
   constructor(parlor, assistant = ['--assistant', 'echo']) {
     this.#parlor = parlor;
     this.#assistant = assistant;
-    // However the tests end, the server does not outlive them.
+    // Ends the server when the tests end, whatever their result.
     process.on('exit', () => this.kill());
   }
 
@@ -118,7 +118,7 @@ export class Server {
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
 
-  // What the application's own server does beside the page, with its API key.
+  // Calls the API with the key, as an application's server would.
   async api(method, path, body) {
     const response = await fetch(`${this.url}/api/v1/${path}`, {
       method,

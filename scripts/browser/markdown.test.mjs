@@ -1,4 +1,4 @@
-// What the demo's page makes of Markdown, as a table, and that no input makes it slow, deep or dangerous.
+// Tests the demo page's Markdown by a table, and that no input makes it slow, deeply nested or dangerous.
 //
 //     node --test scripts/browser/markdown.test.mjs
 
@@ -111,7 +111,7 @@ const CASES = [
   ['a | b\n---', '<h3 class="level-2">a | b</h3>'],
 ];
 
-// What is shown while more may follow.
+// Rendering of text that is still streaming.
 const OPEN_CASES = [
   ['**bo', '<p><strong>bo</strong></p>'],
   ['**bold*', '<p><strong>bold</strong></p>'],

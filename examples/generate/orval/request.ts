@@ -1,4 +1,4 @@
-// What the generated functions send their requests with: it adds the server and the key.
+// Sends the requests of the generated functions: adds the server's address and the key.
 
 const url = process.env.PARLOR_URL ?? 'http://localhost:8000';
 

@@ -77,7 +77,7 @@ async function read(created: string[]): Promise<void> {
 }
 
 async function userChats(query: ListUserChatsParams) {
-  // What is in a path is not encoded by the functions.
+  // The generated functions do not percent-encode path parameters.
   return listUserChats(encodeURIComponent(user_id), query);
 }
 

@@ -12,7 +12,7 @@ delete_chat 200 3
 get_chat 200 1
 get_chat 401 1
 get_chat 404 1
-list_chats 200 1
+list_chats 200 3
 list_messages 200 2
 list_user_chats 200 4
 list_user_chats 400 1

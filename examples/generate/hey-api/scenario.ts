@@ -111,9 +111,14 @@ async function listByCursor(created: string[]): Promise<void> {
 
 async function listByMetadata(created: string[]): Promise<void> {
   const members = ['department:technical', 'nothing:null'];
-  const query = { user_id, status: 'active' as const, metadata: members };
+  const day = 24 * 60 * 60 * 1000;
+  const [yesterday, tomorrow] = [-day, day].map(away => new Date(Date.now() + away).toISOString()) as [string, string];
+  const query = { user_id, status: 'active' as const, created_after: yesterday, metadata: members };
   const page = given(await listChats({ query }));
   assert.deepEqual(page.chats.map(chat => chat.id), [created[0]]);
+  const earlier = given(await listChats({ query: { user_id, created_before: tomorrow } }));
+  assert.equal(earlier.chats.length, created.length);
+  assert.deepEqual(given(await listChats({ query: { user_id, created_after: tomorrow } })).chats, []);
   console.log('listed by metadata:', page.chats.length);
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	parlor "example.com/scenario/client"
 )
@@ -123,8 +124,14 @@ func listByCursor(ctx context.Context, client *parlor.APIClient, created []strin
 
 func listByMetadata(ctx context.Context, client *parlor.APIClient, created []string) {
 	members := []string{"department:technical", "nothing:null"}
-	page := given(client.ChatsAPI.ListChats(ctx).UserId(user).Status("active").Metadata(members).Execute())
+	yesterday := time.Now().Add(-24 * time.Hour)
+	list := client.ChatsAPI.ListChats(ctx).UserId(user)
+	page := given(list.Status("active").CreatedAfter(yesterday).Metadata(members).Execute())
 	check(len(page.Chats) == 1 && page.Chats[0].Id == created[0], "chats")
+	// An offset other than UTC's.
+	tomorrow := time.Now().Add(24 * time.Hour).In(time.FixedZone("", 5*60*60+30*60))
+	check(len(given(list.CreatedBefore(tomorrow).Execute()).Chats) == len(created), "created_before")
+	check(len(given(list.CreatedAfter(tomorrow).Execute()).Chats) == 0, "created_after")
 	fmt.Println("listed by metadata:", len(page.Chats))
 }
 

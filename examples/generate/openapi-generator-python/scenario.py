@@ -9,7 +9,7 @@ The server is expected at http://localhost:8000, or where PARLOR_URL says.
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 from parlor_client import (
@@ -108,8 +108,14 @@ def list_by_cursor(chats: ChatsApi, created: list[UUID]) -> None:
 
 
 def list_by_metadata(chats: ChatsApi, created: list[UUID]) -> None:
-    page = chats.list_chats(user_id=USER, status=ChatStatus.ACTIVE, metadata=["department:technical", "nothing:null"])
+    now, day = datetime.now(timezone.utc), timedelta(days=1)
+    members = ["department:technical", "nothing:null"]
+    page = chats.list_chats(user_id=USER, status=ChatStatus.ACTIVE, created_after=now - day, metadata=members)
     assert [chat.id for chat in page.chats] == created[:1]
+    # An offset other than UTC's.
+    tomorrow = (now + day).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert len(chats.list_chats(user_id=USER, created_before=tomorrow).chats) == len(created)
+    assert chats.list_chats(user_id=USER, created_after=tomorrow).chats == []
     print("listed by metadata:", len(page.chats))
 
 

@@ -106,8 +106,12 @@ async function listByCursor(created: string[]): Promise<void> {
 
 async function listByMetadata(created: string[]): Promise<void> {
   const members = ['department:technical', 'nothing:null'];
-  const page = await chats.listChats({ userId, status: 'active', metadata: members });
+  const day = 24 * 60 * 60 * 1000;
+  const [yesterday, tomorrow] = [-day, day].map(away => new Date(Date.now() + away)) as [Date, Date];
+  const page = await chats.listChats({ userId, status: 'active', createdAfter: yesterday, metadata: members });
   assert.deepEqual(page.chats.map(chat => chat.id), [created[0]]);
+  assert.equal((await chats.listChats({ userId, createdBefore: tomorrow })).chats.length, created.length);
+  assert.deepEqual((await chats.listChats({ userId, createdAfter: tomorrow })).chats, []);
   console.log('listed by metadata:', page.chats.length);
 }
 

@@ -8,7 +8,7 @@ The server is expected at http://localhost:8000, or where PARLOR_URL says.
 
 import os
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 from parlor_client import AuthenticatedClient
@@ -124,9 +124,16 @@ def list_by_cursor(client: AuthenticatedClient, created: list[UUID]) -> None:
 
 def list_by_metadata(client: AuthenticatedClient, created: list[UUID]) -> None:
     members = ["department:technical", "nothing:null"]
-    page = list_chats.sync(client=client, user_id=USER, status="active", metadata=members)
+    now, day = datetime.now(timezone.utc), timedelta(days=1)
+    page = list_chats.sync(client=client, user_id=USER, status="active", created_after=now - day, metadata=members)
     assert isinstance(page, ChatPage)
     assert [chat.id for chat in page.chats] == created[:1]
+    # An offset other than UTC's.
+    tomorrow = (now + day).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    earlier = list_chats.sync(client=client, user_id=USER, created_before=tomorrow)
+    assert isinstance(earlier, ChatPage) and len(earlier.chats) == len(created)
+    later = list_chats.sync(client=client, user_id=USER, created_after=tomorrow)
+    assert isinstance(later, ChatPage) and later.chats == []
     print("listed by metadata:", len(page.chats))
 
 

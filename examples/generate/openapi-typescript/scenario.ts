@@ -105,10 +105,15 @@ async function listByCursor(created: string[]): Promise<void> {
 
 async function listByMetadata(created: string[]): Promise<void> {
   const members = ['department:technical', 'nothing:null'];
-  const query = { user_id, status: 'active' as const, metadata: members };
-  const page = given(await client.GET('/api/v1/chats/', { params: { query } }));
-  assert.deepEqual(page.chats.map(chat => chat.id), [created[0]]);
-  console.log('listed by metadata:', page.chats.length);
+  const day = 24 * 60 * 60 * 1000;
+  const [yesterday, tomorrow] = [-day, day].map(away => new Date(Date.now() + away).toISOString()) as [string, string];
+  const list = async (query: { created_after?: string; created_before?: string; metadata?: string[] }) =>
+    given(await client.GET('/api/v1/chats/', { params: { query: { user_id, status: 'active', ...query } } })).chats;
+  const found = await list({ created_after: yesterday, metadata: members });
+  assert.deepEqual(found.map(chat => chat.id), [created[0]]);
+  assert.equal((await list({ created_before: tomorrow })).length, created.length);
+  assert.deepEqual(await list({ created_after: tomorrow }), []);
+  console.log('listed by metadata:', found.length);
 }
 
 async function talk(chat_id: string): Promise<void> {

@@ -57,6 +57,12 @@ need_java() {
     ((${version:-0} >= 17)) || fail "Install Java 17 or newer; what is in PATH is too old for the tools."
 }
 
+# need_javac: Java with its compiler.
+need_javac() {
+    has javac || apt_install default-jdk-headless
+    need_java
+}
+
 need_go() {
     has go || apt_install golang-go
     local version

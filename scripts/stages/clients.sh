@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Clients for Python, TypeScript and Go, generated from openapi.json, do the same on a real server.
+# Clients for Python, TypeScript and Go, generated from openapi.json, do the same on a real server; models of the frames and
+# events in asyncapi.json compile in TypeScript, Go and Java.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -72,7 +73,7 @@ answers() {
 }
 
 need_curl
-need_java
+need_javac
 need_go
 need_python_tools
 need_npm_tools
@@ -107,6 +108,13 @@ done
 client openapi-generator-go
 checked go vet ./...
 does_its_work go run .
+
+step "models of asyncapi.json"
+node "$root/scripts/check_models.mjs" "$root/asyncapi.json" "$temp/models"
+(cd "$temp/models/typescript" && tsc --strict --noEmit --target es2022 --module nodenext ./*.ts)
+(cd "$temp/models/go" && go mod init models 2>/dev/null && go vet ./...)
+# The generator casts words of enumerations to what they are.
+(cd "$temp/models/java" && javac -Xlint:all,-cast -Werror -d "$temp/models/classes" ./*.java)
 
 step "examples/generate/README.md: its commands, as it shows them"
 # All that they install is in .tools.

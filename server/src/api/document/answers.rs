@@ -12,15 +12,13 @@ const COMPONENTS: &str = "#/components/schemas/";
 /// Removes `pattern` from each schema of a response, those of components included.
 pub(super) fn without_patterns(document: &mut Value) {
     let mut names = BTreeSet::new();
-    for operation in
-        document["paths"].as_object().into_iter().flatten().flat_map(|(_, path)| path.as_object()).flatten()
-    {
-        gather(document, &operation.1["responses"], &mut names);
+    let paths = document["paths"].as_object().into_iter().flatten();
+    for (_, operation) in paths.filter_map(|(_, path)| path.as_object()).flatten() {
+        gather(document, &operation["responses"], &mut names);
     }
-    for operation in
-        document["paths"].as_object_mut().into_iter().flatten().flat_map(|(_, path)| path.as_object_mut()).flatten()
-    {
-        remove_patterns(&mut operation.1["responses"]);
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, operation) in paths.filter_map(|(_, path)| path.as_object_mut()).flatten() {
+        remove_patterns(&mut operation["responses"]);
     }
     for name in names {
         remove_patterns(&mut document["components"]["schemas"][&name]);

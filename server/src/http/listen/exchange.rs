@@ -249,14 +249,25 @@ fn check(request: &http::Request<Incoming>) -> Result<(), Problem> {
 
 /// Whether `value` is one of the header `Host` (RFC 9110, section 7.2): a host and perhaps a port, or empty.
 fn is_host(value: &[u8]) -> bool {
-    // An authority may have user information as well, and a port that is no number.
-    let is_port = |port: &str| {
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok() || port.is_empty())
-    };
-    value.is_empty()
-        || !value.contains(&b'@')
-            && Authority::try_from(value)
-                .is_ok_and(|authority| authority.as_str().strip_prefix(authority.host()).is_some_and(is_port))
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.".contains(byte);
+    let plain = value.iter().take_while(|byte| is_plain(byte)).count();
+    if is_port(&value[plain..]) {
+        return plain > 0 || value.is_empty();
+    }
+    // Others are rare: an IPv6 address, or other characters of a registered name. An authority may have user information.
+    !value.contains(&b'@')
+        && Authority::try_from(value).is_ok_and(|authority| {
+            authority.as_str().strip_prefix(authority.host()).is_some_and(|port| is_port(port.as_bytes()))
+        })
+}
+
+/// Whether `text` is what may follow a host: nothing, or a colon and a port, which may be empty.
+fn is_port(text: &[u8]) -> bool {
+    let [b':', digits @ ..] = text else { return text.is_empty() };
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        digit.is_ascii_digit().then(|| (10 * number + u32::from(digit - b'0')).min(1 << 16))
+    });
+    number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
 /// Whether the header is there once, with this value in any case.

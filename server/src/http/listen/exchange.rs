@@ -267,7 +267,7 @@ fn is_port(text: &[u8]) -> bool {
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         digit.is_ascii_digit().then(|| (10 * number + u32::from(digit - b'0')).min(1 << 16))
     });
-    number.is_some_and(|number| number <= u32::from(u16::MAX))
+    number.is_some_and(|number| u16::try_from(number).is_ok())
 }
 
 /// Whether the header is there once, with this value in any case.

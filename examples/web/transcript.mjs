@@ -58,7 +58,7 @@ export class Transcript {
     return Array.from(this.#streams.values()).some(({ isStalled }) => !isStalled);
   }
 
-  // Whether an answer has started of which no token has arrived.
+  // Returns whether an answer has started but no token of it has arrived.
   get isThinking() {
     return Array.from(this.#streams.values()).some(({ isStalled, text }) => !isStalled && text === '');
   }

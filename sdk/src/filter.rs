@@ -72,7 +72,7 @@ impl ChatFilter {
     /// one must hold too; the server takes up to 10.
     ///
     /// The server compares text: the string `"5"` is found under `5` too, and the number `1.0` is not found under `1`.
-    /// What it cannot look for (an array or an object) is reported when the list is read, as
+    /// A value that the server cannot compare (an array or an object) is reported when the list is read, as
     /// [`InvalidCall`](crate::ErrorKind::InvalidCall).
     ///
     /// ```

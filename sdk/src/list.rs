@@ -66,7 +66,7 @@ pub struct List<T> {
     call: Call<Page<T>>,
 }
 
-/// What a [`List`] of chats is ordered by.
+/// The order of a [`List`] of chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChatSort {
@@ -209,7 +209,7 @@ fn two_beginnings() -> Error {
 }
 
 impl List<ChatSummary> {
-    /// What the list is ordered by: by creation, unless set.
+    /// Sets the order of the list; by creation unless it is set.
     pub fn sort(self, sort: ChatSort) -> Self {
         self.with("sort", sort.as_str())
     }
@@ -250,7 +250,7 @@ impl List<Message> {
 }
 
 impl List<ChatDetails> {
-    /// What the list is ordered by: by creation, unless set.
+    /// Sets the order of the list; by creation unless it is set.
     ///
     /// ```
     /// use parlor_sdk::ChatSort;

@@ -153,7 +153,7 @@ impl App {
         &self.bootstrap
     }
 
-    /// Whether there is a page at `/demo/`.
+    /// Returns whether the demo page is served at `/demo/`.
     pub fn has_demo(&self) -> bool {
         self.services.demo.is_some()
     }

@@ -1,11 +1,11 @@
 //! Cross-origin requests: what a page of another site may send and read, by REST and by WebSocket.
 
-use std::{collections::BTreeSet, fs::File};
+use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, KEY, Live, ServerProcess, TestDatabase, TestServer, raw, requests};
+use crate::support::{Answer, Client, KEY, Live, LogFile, ServerProcess, TestDatabase, TestServer, raw, requests};
 
 const PAGE: &str = "https://page.example";
 const OTHER: &str = "https://other.example";
@@ -245,24 +245,17 @@ async fn what_needs_no_credential_and_is_not_for_the_public_is_not_readable_acro
 #[tokio::test]
 async fn refused_origins_are_in_the_log_and_cannot_flood_it() {
     let database = TestDatabase::create().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let process = ServerProcess::spawn(
-        ServerProcess::command(database.url())
-            .env("PARLOR_BOOTSTRAP_API_KEY", KEY)
-            .env("PARLOR_ALLOWED_ORIGINS", PAGE)
-            .env("PARLOR_LOG", "warn")
-            .env("PARLOR_LOG_FORMAT", "json")
-            .stderr(File::create(&path).unwrap()),
-    );
+    let mut command = ServerProcess::command(database.url());
+    command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).env("PARLOR_ALLOWED_ORIGINS", PAGE).env("PARLOR_LOG", "warn");
+    let log = LogFile::of(&mut command);
+    let process = ServerProcess::spawn(&mut command);
     let client = Client::new(process.address).key(KEY);
     for _ in 0..50 {
         client.clone().header("Origin", OTHER).get("/api/v1/chats/?metadata=private:value", 403).await;
     }
     client.header("Origin", PAGE).list_chats(&[], 200).await;
     process.finish();
-    let log = std::fs::read_to_string(&path).unwrap();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (lines, log) = (log.lines(), log.text());
     let refused: Vec<&Value> = lines.iter().filter(|line| line["origin"] == OTHER).collect();
     // One in ten seconds; a slow machine may take longer than that for all of them.
     assert!((1..=10).contains(&refused.len()), "{log}");

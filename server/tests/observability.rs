@@ -1,10 +1,8 @@
 //! What an operator sees, and what nobody must.
 
-use std::fs::File;
-
 use serde_json::{Value, json};
 
-use crate::support::{Client, KEY, Live, ServerProcess, TestDatabase, TestServer};
+use crate::support::{Client, KEY, Live, LogFile, ServerProcess, TestDatabase, TestServer};
 
 #[tokio::test]
 async fn requests_are_counted_by_operation_and_status() {
@@ -41,15 +39,10 @@ async fn requests_are_counted_by_operation_and_status() {
 #[tokio::test]
 async fn each_request_is_one_line_and_no_line_has_a_secret() {
     let database = TestDatabase::create().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let process = ServerProcess::spawn(
-        ServerProcess::command(database.url())
-            .env("PARLOR_BOOTSTRAP_API_KEY", KEY)
-            .env("PARLOR_LOG", "trace")
-            .env("PARLOR_LOG_FORMAT", "json")
-            .stderr(File::create(&path).unwrap()),
-    );
+    let mut command = ServerProcess::command(database.url());
+    command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).env("PARLOR_LOG", "trace");
+    let log = LogFile::of(&mut command);
+    let process = ServerProcess::spawn(&mut command);
     let client = Client::new(process.address).key(KEY).header("X-Request-Id", "request-7");
     let chat =
         client.create_chat(&json!({ "user_id": "a-private-user", "title": "a private title" }), 201).await.json();
@@ -70,8 +63,7 @@ async fn each_request_is_one_line_and_no_line_has_a_secret() {
     }
     process.finish();
 
-    let log = std::fs::read_to_string(&path).unwrap();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (lines, log) = (log.lines(), log.text());
     let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
     assert_eq!(answered.len(), 9, "{log}");
     assert_eq!(answered[0]["request_id"], "request-7");

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     time::Duration,
 };
@@ -14,12 +14,12 @@ use parlor_server::{
     tenant::ApiKey,
 };
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Client, KEY, Page, ServerProcess, TestDatabase, TestServer,
+    Client, KEY, LogFile, Page, ServerProcess, TestDatabase, TestServer,
     page::{quoted, rows},
 };
 
@@ -30,11 +30,6 @@ fn page() -> Page {
 /// Runs a command that ends by itself.
 fn ended(command: &mut Command) -> Output {
     command.stderr(Stdio::piped()).output().unwrap()
-}
-
-/// The lines that were logged to `path`, and what each says.
-fn logged(path: &Path) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The file of a SQLite database; `None` on PostgreSQL, which is no file.
@@ -328,27 +323,27 @@ async fn a_request_s_line_has_the_fields_of_the_page_in_either_format() {
     let paragraph = page().paragraph("Every request is one line");
     let (sentence, _) = paragraph.split_once("`. ").unwrap();
     let fields: BTreeSet<&str> = quoted(sentence).into_iter().collect();
-    let folder = tempfile::tempdir().unwrap();
     for format in ["text", "json"] {
         let database = TestDatabase::create().await;
-        let path = folder.path().join(format);
         let mut command = ServerProcess::command(database.url());
-        command.env("PARLOR_BOOTSTRAP_API_KEY", KEY).stderr(File::create(&path).unwrap());
-        if format != "text" {
-            command.env("PARLOR_LOG_FORMAT", format);
+        command.env("PARLOR_BOOTSTRAP_API_KEY", KEY);
+        let file = LogFile::of(&mut command);
+        if format == "text" {
+            // It is the default.
+            command.env_remove("PARLOR_LOG_FORMAT");
         }
         let process = ServerProcess::spawn(&mut command);
         let client = Client::new(process.address).key(KEY);
         let id = client.create_chat(&json!({ "user_id": "u" }), 201).await.header("x-request-id").unwrap().to_owned();
         process.finish();
-        let log = fs::read_to_string(&path).unwrap();
+        let log = file.text();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
         let [line] = lines[..] else { panic!("one line names the request {id}:\n{log}") };
         let found: BTreeSet<&str> = if format == "text" {
             line.split(' ').filter_map(|word| word.split_once('=')).map(|(name, _)| name).collect()
         } else {
             let common = ["timestamp", "level", "message", "target"];
-            let names = logged(&path).iter().find(|line| line["request_id"] == *id).unwrap().clone();
+            let names = file.lines().iter().find(|line| line["request_id"] == *id).unwrap().clone();
             let own = names.as_object().unwrap().keys().filter(|name| !common.contains(&name.as_str()));
             own.map(|name| *fields.get(name.as_str()).unwrap_or_else(|| panic!("the page has no {name}"))).collect()
         };
@@ -359,14 +354,10 @@ async fn a_request_s_line_has_the_fields_of_the_page_in_either_format() {
 #[tokio::test]
 async fn an_answer_s_id_finds_the_cause_of_a_500_that_says_nothing_else() {
     let database = TestDatabase::create().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let process = ServerProcess::spawn(
-        ServerProcess::command(database.url())
-            .env("PARLOR_BOOTSTRAP_API_KEY", KEY)
-            .env("PARLOR_LOG_FORMAT", "json")
-            .stderr(File::create(&path).unwrap()),
-    );
+    let mut command = ServerProcess::command(database.url());
+    command.env("PARLOR_BOOTSTRAP_API_KEY", KEY);
+    let log = LogFile::of(&mut command);
+    let process = ServerProcess::spawn(&mut command);
     let client = Client::new(process.address).key(KEY);
     let id = client.new_chat("u").await;
     let connection = database.connect().await;
@@ -378,7 +369,7 @@ async fn an_answer_s_id_finds_the_cause_of_a_500_that_says_nothing_else() {
     for answer in answers {
         assert_eq!(answer.problem(), "internal");
         assert!(!String::from_utf8_lossy(&answer.body).contains("messages"), "{:?}", answer.json());
-        let mut lines = logged(&path);
+        let mut lines = log.lines();
         lines.retain(|line| line["request_id"] == answer.header("x-request-id").unwrap());
         let [failed, answered] = &lines[..] else { panic!("the cause and the answer: {lines:?}") };
         assert!(failed["cause"].as_str().unwrap().contains("messages"), "{failed}");

@@ -11,7 +11,8 @@ pub(crate) mod tickets;
 pub(crate) mod values;
 
 pub(crate) use document::{
-    answers::remove_patterns, document, document_31, json_schema::json_schema, named::name_schemas, render, service,
+    answers::without_patterns_in_components, document, document_31, json_schema::json_schema, named::name_schemas,
+    render, service,
 };
 
 /// The document's sections.

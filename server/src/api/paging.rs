@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-use super::cursor::{Cursor, List, Place};
+use super::{
+    cursor::{Cursor, List, Place},
+    values::parameter_words,
+};
 
 /// How many of something there are, or come before something.
 pub(crate) type Count = Integer<0>;
@@ -137,20 +140,7 @@ pub(super) fn newest_first() -> MetaSchema {
     MetaSchema { default: Some(order_word(Order::Desc).into()), ..Order::schema() }
 }
 
-impl FromParameter for Order {
-    fn schema() -> MetaSchema {
-        let words = [Order::Asc, Order::Desc].map(|order| order_word(order).into());
-        MetaSchema { enum_items: words.to_vec(), ..MetaSchema::new("string") }
-    }
-
-    fn from_parameter(text: &str) -> Result<Self, Violation> {
-        match text {
-            "asc" => Ok(Self::Asc),
-            "desc" => Ok(Self::Desc),
-            _ => Err(Violation::new("must be one of asc, desc")),
-        }
-    }
-}
+parameter_words!(Order: "asc" => Order::Asc, "desc" => Order::Desc);
 
 /// A parameter that may be given several times.
 pub(super) fn several(item: MetaSchema, max: usize) -> MetaSchema {

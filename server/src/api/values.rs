@@ -178,11 +178,11 @@ describe!(RevealedTicket, ticket_schema(), |json| Self::from_member(&json), |val
 /// A value that is checked text, with the bounds that its type has. Text in all scripts has no pattern: engines read one in
 /// different ways.
 macro_rules! describe_text {
-    ($($type:ty: $pattern:expr),+) => {
+    ($($type:ty $(: $pattern:expr)?),+) => {
         $(impl FromParameter for $type {
             fn schema() -> MetaSchema {
                 MetaSchema {
-                    pattern: $pattern.map(str::to_owned),
+                    $(pattern: Some($pattern.to_owned()),)?
                     ..text_schema(<$type>::MIN_CHARS, <$type>::MAX_CHARS)
                 }
             }
@@ -203,16 +203,16 @@ macro_rules! describe_text {
 }
 
 describe_text!(
-    UserId: None::<&str>,
-    Title: None::<&str>,
-    Content: None::<&str>,
-    ClientMessageId: None::<&str>,
-    MediaType: Some(MediaType::PATTERN),
-    MediaUrl: Some(MediaUrl::PATTERN)
+    UserId,
+    Title,
+    Content,
+    ClientMessageId,
+    MediaType: MediaType::PATTERN,
+    MediaUrl: MediaUrl::PATTERN
 );
 
-/// A value that is one of a few words.
-macro_rules! describe_words {
+/// A parameter that is one of a few words.
+macro_rules! parameter_words {
     ($type:ty: $($word:literal => $variant:path),+) => {
         impl FromParameter for $type {
             fn schema() -> MetaSchema {
@@ -226,6 +226,15 @@ macro_rules! describe_words {
                 }
             }
         }
+    };
+}
+
+pub(super) use parameter_words;
+
+/// A parameter or a member that is one of a few words.
+macro_rules! describe_words {
+    ($type:ty: $($word:literal => $variant:path),+) => {
+        parameter_words!($type: $($word => $variant),+);
 
         impl FromMember for $type {
             fn from_member(json: &RawValue) -> Result<Self, Violation> {

@@ -87,7 +87,7 @@ pub struct ChatPatch {
 pub struct Updated {
     /// The chat as it is now.
     pub chat: Chat,
-    /// Whether the patch changed anything.
+    /// `true` if the patch changed anything.
     pub changed: bool,
 }
 

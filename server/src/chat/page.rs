@@ -101,7 +101,7 @@ pub enum ChatWindow {
 }
 
 impl ChatWindow {
-    /// Whether the window begins at an offset, rather than after a place.
+    /// Returns whether the window begins at an offset, rather than after a place.
     pub(crate) fn is_at_offset(self) -> bool {
         match self {
             Self::ByCreation(window) => matches!(window.start, Start::Offset(_)),

@@ -40,7 +40,7 @@ pub(super) fn check_visible(text: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whether `character` is white space: what Unicode and ECMA-262 call so, without control characters.
+/// Returns whether `character` is white space: what Unicode and ECMA-262 call so, without control characters.
 fn is_white_space(character: char) -> bool {
     matches!(
         character,
@@ -49,7 +49,7 @@ fn is_white_space(character: char) -> bool {
     )
 }
 
-/// Whether nothing is drawn for `character`: white space, the property `Default_Ignorable_Code_Point` of Unicode 17
+/// Returns whether nothing is drawn for `character`: white space, the property `Default_Ignorable_Code_Point` of Unicode 17
 /// (DerivedCoreProperties.txt), and the empty Braille pattern.
 fn shows_nothing(character: char) -> bool {
     is_white_space(character)

@@ -57,13 +57,14 @@ impl Store {
         now: DateTime<Utc>,
         latest: DateTime<Utc>,
     ) -> Result<Option<TicketGrant>> {
-        let rows = Rows::new(vec![
+        let mut given = vec![
             ("hash", Column::Bytes(vec![hash.as_bytes().to_vec()])),
-            ("chat_id", Column::Uuid(vec![chat.unwrap_or_default()])),
             ("now", Column::BigInt(vec![to_micros(now)])),
             ("latest", Column::BigInt(vec![to_micros(latest)])),
-        ]);
+        ];
         let of_chat = if chat.is_some() { "AND t.chat_id = r.chat_id" } else { "" };
+        given.extend(chat.map(|chat| ("chat_id", Column::Uuid(vec![chat]))));
+        let rows = Rows::new(given);
         // One statement: of two that run at once, the row is deleted by one, and the other finds nothing to delete.
         let delete = rows.statement(self.read.backend(), |rows| {
             format!(

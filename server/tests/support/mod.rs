@@ -28,7 +28,7 @@ pub(crate) use live::{Live, Refused};
 pub(crate) use lock::WriteLock;
 pub(crate) use page::Page;
 pub(crate) use postgres::{StatementFaults, Strike};
-pub(crate) use process::ServerProcess;
+pub(crate) use process::{LogFile, ServerProcess};
 pub(crate) use proxy::{Cut, MessageProxy};
 pub(crate) use server::TestServer;
 

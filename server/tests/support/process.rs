@@ -1,11 +1,16 @@
 use std::{
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
+
+use serde_json::Value;
+use tempfile::TempDir;
 
 use super::KEY;
 
@@ -14,6 +19,32 @@ pub(crate) struct ServerProcess {
     pub(crate) address: SocketAddr,
     child: Child,
     stdout: BufReader<ChildStdout>,
+}
+
+/// The log of a process, as JSON in a file of its own.
+pub(crate) struct LogFile(TempDir);
+
+impl LogFile {
+    /// Makes `command` write its log there.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let log = Self(tempfile::tempdir().unwrap());
+        command.env("PARLOR_LOG_FORMAT", "json").stderr(File::create(log.path()).unwrap());
+        log
+    }
+
+    /// The whole log so far.
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(self.path()).unwrap()
+    }
+
+    /// Its lines.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("log")
+    }
 }
 
 impl ServerProcess {

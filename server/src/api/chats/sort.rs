@@ -1,4 +1,4 @@
-//! What a list of chats is ordered by.
+//! The parameter `sort` of lists of chats.
 
 use chrono::DateTime;
 use poem_openapi::registry::MetaSchema;
@@ -8,6 +8,7 @@ use crate::{
     api::{
         cursor::{Cursor, List, Place},
         paging::{Paging, next_cursor},
+        values::parameter_words,
     },
     chat::{ActivityPlace, Chat, ChatWindow, Page, Violation},
     http::{
@@ -23,13 +24,10 @@ pub(super) const SORT: Parameter = Parameter {
                   With `last_message_at` a chat moves when it gets a message. Newest first, pages show each chat at most \
                   once; one that moves while the list is read is at the top when it is read anew. Oldest first, no chat is \
                   left out; one that moves may be shown again at the end.",
-    schema: || MetaSchema { default: Some(CREATED_AT.into()), ..Sort::schema() },
+    schema: || MetaSchema { default: Some("created_at".into()), ..Sort::schema() },
 };
 
-const CREATED_AT: &str = "created_at";
-const LAST_MESSAGE_AT: &str = "last_message_at";
-
-/// What a list of chats is ordered by.
+/// The order of a list of chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     CreatedAt,
@@ -47,7 +45,7 @@ impl Sort {
     pub(super) fn list(self, list: List) -> List {
         match self {
             Self::CreatedAt => list,
-            Self::LastMessageAt => list.with(LAST_MESSAGE_AT),
+            Self::LastMessageAt => list.with("last_message_at"),
         }
     }
 
@@ -70,19 +68,7 @@ impl Sort {
     }
 }
 
-impl FromParameter for Sort {
-    fn schema() -> MetaSchema {
-        MetaSchema { enum_items: vec![CREATED_AT.into(), LAST_MESSAGE_AT.into()], ..MetaSchema::new("string") }
-    }
-
-    fn from_parameter(text: &str) -> Result<Self, Violation> {
-        match text {
-            CREATED_AT => Ok(Self::CreatedAt),
-            LAST_MESSAGE_AT => Ok(Self::LastMessageAt),
-            _ => Err(Violation::new(format!("must be one of {CREATED_AT}, {LAST_MESSAGE_AT}"))),
-        }
-    }
-}
+parameter_words!(Sort: "created_at" => Sort::CreatedAt, "last_message_at" => Sort::LastMessageAt);
 
 /// Whole microseconds, which is what is stored, and the id.
 impl Place for ActivityPlace {

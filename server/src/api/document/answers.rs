@@ -7,51 +7,48 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::{
+    each_operation,
+    walk::{each_schema, each_schema_of, inside},
+};
+
 const COMPONENTS: &str = "#/components/schemas/";
 
 /// Removes `pattern` from each schema of a response, those of components included.
 pub(super) fn without_patterns(document: &mut Value) {
     let mut names = BTreeSet::new();
-    let paths = document["paths"].as_object().into_iter().flatten();
-    for (_, operation) in paths.filter_map(|(_, path)| path.as_object()).flatten() {
-        gather(document, &operation["responses"], &mut names);
-    }
-    let paths = document["paths"].as_object_mut().into_iter().flatten();
-    for (_, operation) in paths.filter_map(|(_, path)| path.as_object_mut()).flatten() {
-        remove_patterns(&mut operation["responses"]);
-    }
-    for name in names {
-        remove_patterns(&mut document["components"]["schemas"][&name]);
-    }
-}
-
-/// Adds the names of the components that `value` refers to, itself or through others.
-fn gather(document: &Value, value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            if let Some(name) =
-                members.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix(COMPONENTS))
-                && names.insert(name.to_owned())
-            {
-                gather(document, &document["components"]["schemas"][name], names);
-            }
-            members.values().for_each(|member| gather(document, member, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| gather(document, item, names)),
-        _ => {}
+    each_operation(document, |_, operation| {
+        each_schema_of(&mut operation["responses"], &mut drop_pattern);
+        gather(&operation["responses"], &mut names);
+    });
+    let mut left: Vec<String> = names.iter().cloned().collect();
+    while let Some(name) = left.pop() {
+        let component = &mut document["components"]["schemas"][&name];
+        inside(None, component, &mut drop_pattern);
+        let mut inner = BTreeSet::new();
+        gather(component, &mut inner);
+        left.extend(inner.into_iter().filter(|name| names.insert(name.clone())));
     }
 }
 
-/// Removes `pattern` from all schemas in `value`; a member of that name, which is an object, stays.
-pub(crate) fn remove_patterns(value: &mut Value) {
+/// Removes `pattern` from each component of a document.
+pub(crate) fn without_patterns_in_components(document: &mut Value) {
+    each_schema(document, &mut drop_pattern);
+}
+
+fn drop_pattern(_: Option<&str>, schema: &mut Value) {
+    schema.as_object_mut().map(|members| members.remove("pattern"));
+}
+
+/// Adds the names of the components that `value` refers to.
+fn gather(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
-            if members.get("pattern").is_some_and(Value::is_string) {
-                members.remove("pattern");
-            }
-            members.values_mut().for_each(remove_patterns);
+            let reference = members.get("$ref").and_then(Value::as_str);
+            names.extend(reference.and_then(|path| path.strip_prefix(COMPONENTS)).map(str::to_owned));
+            members.values().for_each(|member| gather(member, names));
         }
-        Value::Array(items) => items.iter_mut().for_each(remove_patterns),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, names)),
         _ => {}
     }
 }

@@ -17,6 +17,11 @@ pub(super) fn each_outer(document: &mut Value, visit: &mut impl FnMut(Option<&st
     }
 }
 
+/// Calls `visit` for each schema of a part of a document that is not itself a schema, such as the responses of an operation.
+pub(super) fn each_schema_of(part: &mut Value, visit: &mut impl FnMut(Option<&str>, &mut Value)) {
+    beside(part, &mut |name, schema| inside(name, schema, visit));
+}
+
 /// Visits the schemas of parameters, headers and media types.
 fn beside(value: &mut Value, visit: &mut impl FnMut(Option<&str>, &mut Value)) {
     match value {
@@ -37,7 +42,7 @@ fn beside(value: &mut Value, visit: &mut impl FnMut(Option<&str>, &mut Value)) {
 }
 
 /// Visits a schema and all inside it.
-fn inside(name: Option<&str>, schema: &mut Value, visit: &mut impl FnMut(Option<&str>, &mut Value)) {
+pub(super) fn inside(name: Option<&str>, schema: &mut Value, visit: &mut impl FnMut(Option<&str>, &mut Value)) {
     for (keyword, member) in schema.as_object_mut().into_iter().flatten() {
         match keyword.as_str() {
             "properties" => {

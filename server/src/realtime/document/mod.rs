@@ -15,7 +15,7 @@ use super::{
     protocol::{Close, ErrorCode, event, frame},
 };
 use crate::{
-    api::{json_schema, name_schemas, remove_patterns},
+    api::{json_schema, name_schemas, without_patterns_in_components},
     http::{
         auth,
         problem::Operation as _,
@@ -52,7 +52,7 @@ pub(crate) fn document() -> Value {
     });
     name_schemas(&mut document);
     // All of them describe events; those of frames have none, since they take text in all scripts.
-    remove_patterns(&mut document["components"]["schemas"]);
+    without_patterns_in_components(&mut document);
     document
 }
 

@@ -204,7 +204,7 @@ export class Connection {
         this.#advance(event.seq);
         break;
       case 'message_created':
-        this.outbox.remove(event.message.client_message_id);
+        if (event.message.sender_id === this.#userId) this.outbox.remove(event.message.client_message_id);
         this.#advance(event.message.seq);
         break;
       case 'message_stream_ended':

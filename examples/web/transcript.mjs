@@ -93,7 +93,8 @@ export class Transcript {
   created(message) {
     const { id, client_message_id, sender_role, sender_id, content, seq, created_at, metadata } = message;
     if (this.#messages.has(id)) return;
-    if (this.#pending.has(client_message_id)) {
+    // Another sender may have chosen the same name for a message.
+    if (sender_id === this.#userId && this.#pending.has(client_message_id)) {
       this.received({ client_message_id, message_id: id, seq, created_at });
     } else if (sender_role === 'assistant') {
       this.streamEnded({ message_id: id, content, seq, finish_reason: metadata?.finish_reason, timestamp: created_at });

@@ -241,12 +241,16 @@ async fn stopping_stores_what_has_come_of_an_answer() {
     ann.event("message_stream_token").await;
     server.begin_shutdown();
     let ended = ann.event("message_stream_ended").await;
-    assert_eq!((&ended["content"], &ended["finish_reason"]), (&json!("As far as"), &json!("cancelled")));
+    assert_eq!((&ended["content"], &ended["finish_reason"]), (&json!("As far as"), &json!("interrupted")));
     assert_eq!(ann.closed().await, 1001);
     server.stopped().await;
     let server = TestServer::start(&database).await;
     let messages = server.client().list_messages(&chat, &[], 200).await.json();
-    assert_eq!(messages["messages"][1]["content"], "As far as");
+    let stored = &messages["messages"][1];
+    assert_eq!(
+        (&stored["content"], &stored["metadata"]),
+        (&json!("As far as"), &json!({ "finish_reason": "interrupted" }))
+    );
 }
 
 #[tokio::test]
@@ -338,6 +342,9 @@ async fn only_its_own_tenant_stops_an_answer_by_closing_the_chat() {
     let mut ann = Live::connect(&server, &chat, "ann").await;
     ask(&mut ann, "question", "m").await;
     client.update_chat(&uuid::Uuid::nil().to_string(), &json!({ "status": "closed" }), 404).await;
+    let stranger = server.client_of("stranger").await;
+    stranger.update_chat(&chat, &json!({ "status": "closed" }), 404).await;
+    stranger.delete_chat(&chat, &[("force", "true")], 404).await;
     client.update_chat(&chat, &json!({ "title": "Other" }), 200).await;
     ann.event("chat_updated").await;
     tokens.send(token("Answer.")).unwrap();

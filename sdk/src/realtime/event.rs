@@ -233,13 +233,17 @@ words! {
     /// use parlor_sdk::FinishReason;
     ///
     /// assert_eq!(FinishReason::from("cancelled"), FinishReason::Cancelled);
-    /// assert_eq!(FinishReason::from("length").as_str(), "length");
+    /// assert_eq!(FinishReason::from("expired").as_str(), "expired");
     /// ```
     pub enum FinishReason {
         /// It is complete.
         Stop = "stop",
-        /// Somebody has [cancelled](crate::Sender::cancel) it.
+        /// The model's limit of tokens, or the longest length of a message, cut it.
+        Length = "length",
+        /// A client [cancelled](crate::Sender::cancel) it, or the chat was closed.
         Cancelled = "cancelled",
+        /// The server stopped before it was complete.
+        Interrupted = "interrupted",
         /// The assistant failed.
         Error = "error",
         ..

@@ -251,4 +251,4 @@ macro_rules! describe_words {
 describe_words!(Status: "active" => Status::Active, "closed" => Status::Closed);
 describe_words!(Role: "user" => Role::User, "assistant" => Role::Assistant);
 describe_words!(FinishReason: "stop" => FinishReason::Stop, "length" => FinishReason::Length,
-    "cancelled" => FinishReason::Cancelled, "error" => FinishReason::Error);
+    "cancelled" => FinishReason::Cancelled, "interrupted" => FinishReason::Interrupted, "error" => FinishReason::Error);

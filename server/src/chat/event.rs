@@ -18,8 +18,10 @@ pub enum FinishReason {
     Stop,
     /// It was cut by the model's limit of tokens or by the limit of a message.
     Length,
-    /// A user cancelled it, the chat was closed, or the server stopped.
+    /// A user cancelled it, or the chat was closed.
     Cancelled,
+    /// The server stopped.
+    Interrupted,
     /// The assistant failed, or its provider withheld the rest.
     Error,
 }

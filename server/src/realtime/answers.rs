@@ -336,6 +336,7 @@ impl Inner {
                     return (text, Err(error));
                 }
                 Some(None) => return (text, Ok(FinishReason::Stop)),
+                None if self.closed.is_cancelled() => return (text, Ok(FinishReason::Interrupted)),
                 None => return (text, Ok(FinishReason::Cancelled)),
             }
         }

@@ -170,7 +170,8 @@ events! {
         /// Its place in the chat; null when nothing was said and so nothing stored.
         seq: Nullable<Seq>,
         /// Why it ended: `stop`, it is complete; `length`, it was cut by the model's limit of tokens or that of a message;
-        /// `cancelled`, a user stopped it, the chat was closed or the server stopped; `error`, the assistant failed.
+        /// `cancelled`, a user stopped it or the chat was closed; `interrupted`, the server stopped; `error`, the assistant
+        /// failed.
         finish_reason: FinishReason,
     }
 

@@ -73,6 +73,11 @@ pub struct Limits {
     pub head: Duration,
     /// How long a request's body may take to arrive; longer is 400.
     pub body: Duration,
+    /// How long a peer may send nothing of a body that it has announced; longer is 400.
+    pub body_pause: Duration,
+    /// Bytes of a body per second that a peer must send in the long run: each byte prolongs its time accordingly, to at most
+    /// [`Self::body_pause`] from then on, and never beyond [`Self::body`].
+    pub body_rate: u32,
     /// How long a peer may take nothing of an answer before its connection is closed.
     pub write: Duration,
     /// Bytes per second that a peer must take of an answer in the long run: each byte prolongs its time accordingly, to at
@@ -112,6 +117,8 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             head: Duration::from_secs(30),
             body: Duration::from_secs(30),
+            body_pause: Duration::from_secs(10),
+            body_rate: 1_024,
             write: Duration::from_secs(30),
             write_rate: 1_024,
             drain_delay: Duration::ZERO,

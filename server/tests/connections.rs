@@ -256,6 +256,32 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_and_the_connection_clos
 }
 
 #[tokio::test]
+async fn a_body_that_pauses_or_trickles_is_answered_long_before_the_bound_of_the_whole() {
+    let database = TestDatabase::create().await;
+    let limits = Limits { body_pause: Duration::from_millis(300), body_rate: 1_000_000, ..Limits::default() };
+    let server = start(&database, limits).await;
+    let silent = fall_silent(&server, 2, &half_a_body()).await;
+    let (mut slow, mut rest) = fall_silent(&server, 2, &half_a_body()).await.into_split();
+    let trickle = tokio::spawn(async move {
+        while rest.write_all(b" ").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answers = vec![until_closed(silent).await, Vec::new()];
+    _ = timeout(DEADLINE, slow.read_to_end(&mut answers[1])).await.expect("the server closes the connection");
+    timeout(DEADLINE, trickle).await.expect("the connection is closed").unwrap();
+    for answer in answers {
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
+        let problem: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let detail =
+            "arrived too slowly: at least 1000000 bytes per second are expected, and a pause of 0.3 seconds at most";
+        assert_eq!(problem["errors"], json!([{ "pointer": "", "detail": detail }]));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_peer_that_does_not_take_its_answer_is_closed_however_little_it_takes() {
     let database = TestDatabase::create().await;
     let limits = Limits { write: Duration::from_millis(300), write_rate: 1024 * 1024, ..Limits::default() };

@@ -4,7 +4,7 @@
 //! of its field. So types are strict (a number is not a string), nothing is coerced, unknown and repeated members are
 //! refused, and one answer names everything that is wrong.
 
-use std::{borrow::Cow, mem, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, mem, pin::pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -21,9 +21,10 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
+    body_time::BodyTime,
     field_error::FieldError,
     listen::ConnectionState,
     problem::{Code, Problem, request_id_header},
@@ -153,7 +154,8 @@ async fn read_bytes(
     max_bytes: fn(&Limits) -> usize,
 ) -> std::result::Result<Bytes, Problem> {
     let limits = request.data::<Arc<Limits>>();
-    let (limit, patience) = limits.map_or((0, Duration::ZERO), |limits| (max_bytes(limits), limits.body));
+    let limits = limits.ok_or_else(|| Problem::because(Code::Internal, Cause::new("a request came without limits")))?;
+    let limit = max_bytes(limits);
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Before the body is read: an honest client learns it at once.
     if declared.is_some_and(|length: u64| length > limit as u64) {
@@ -163,18 +165,11 @@ async fn read_bytes(
     // Absent when there is nothing to wait for.
     let connection = request.data::<Arc<ConnectionState>>();
     let _reading = connection.map(|connection| connection.reading_body());
-    match timeout(patience, gather(body, limit)).await {
-        Ok(outcome) => {
-            if let (Some(connection), Ok(_)) = (connection, &outcome) {
-                connection.set_unread_body(false);
-            }
-            outcome
-        }
-        Err(_) => {
-            let late = format!("did not arrive within {} seconds", patience.as_secs_f64());
-            Err(Problem::invalid(vec![FieldError::new("", late)]))
-        }
+    let bytes = gather(body, limit, BodyTime::start(limits, Instant::now())).await?;
+    if let Some(connection) = connection {
+        connection.set_unread_body(false);
     }
+    Ok(bytes)
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -182,15 +177,16 @@ fn too_large(limit: usize) -> Problem {
 }
 
 /// Puts the pieces of a body together. Most have one, which is not copied.
-async fn gather(body: Body, limit: usize) -> std::result::Result<Bytes, Problem> {
+async fn gather(body: Body, limit: usize, mut time: BodyTime) -> std::result::Result<Bytes, Problem> {
     let mut pieces = pin!(body.into_bytes_stream());
     let mut first = Bytes::new();
     let mut gathered = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = timeout_at(time.deadline(), pieces.next()).await.map_err(|_| time.exceeded())? {
         let piece = piece.map_err(|_| Problem::invalid(vec![FieldError::new("", "ended before it was complete")]))?;
         if first.len() + gathered.len() + piece.len() > limit {
             return Err(too_large(limit));
         }
+        time.arrived(piece.len(), Instant::now());
         if first.is_empty() && gathered.is_empty() {
             first = piece;
         } else {

@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod body;
+mod body_time;
 pub(crate) mod bounded;
 pub(crate) mod context;
 pub(crate) mod cors;

@@ -16,6 +16,7 @@ mod activity;
 mod chats;
 mod checkpoints;
 mod connection;
+mod database_url;
 mod entity;
 mod expiry;
 mod failure;
@@ -51,8 +52,9 @@ use tokio::{
     time::timeout_at,
 };
 
+pub use database_url::DatabaseUrl;
 pub use limits::DatabaseLimits;
-pub use open::{DatabaseUrl, Opener};
+pub use open::Opener;
 pub use writer::WriterLimits;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Opening a database: connections, settings, migrations.
 
-use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use std::{io, str::FromStr as _, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
@@ -19,9 +19,10 @@ use tokio::{
 };
 
 use super::{
-    DatabaseLimits, Store, WriterLimits,
+    DatabaseLimits, DatabaseUrl, Store, WriterLimits,
     checkpoints::{Checkpoints, PAGES_ELSEWHERE},
     connection::{Database, Health, MayOpen, PinnedConnection, Pool},
+    database_url::known_parameters,
     failure::{driver_error, is_busy},
     migration::Migrator,
     open_error::{OpenError, Place, Unsuitable},
@@ -65,65 +66,6 @@ pub enum Opener {
     Command,
 }
 
-/// Where the data is: `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
-///
-/// May hold a password, so `Debug` and `Display` show the scheme only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl {
-    url: String,
-    backend: DbBackend,
-}
-
-impl DatabaseUrl {
-    fn scheme(&self) -> &str {
-        self.url.split_once(':').map_or("", |(scheme, _)| scheme)
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = Error;
-
-    fn from_str(url: &str) -> Result<Self> {
-        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => DbBackend::Sqlite,
-            Some("postgres" | "postgresql") => DbBackend::Postgres,
-            _ => {
-                return Err(Error::Invalid(
-                    "DATABASE_URL must start with sqlite:// or postgres://, as in sqlite://parlor.db".to_owned(),
-                ));
-            }
-        };
-        if backend == DbBackend::Sqlite && !names_a_file(url) {
-            return Err(Error::Invalid(
-                "DATABASE_URL must name a file that can be written, as in sqlite://parlor.db; Parlor keeps no database in \
-                 memory and opens none read-only"
-                    .to_owned(),
-            ));
-        }
-        Ok(Self { url: url.to_owned(), backend })
-    }
-}
-
-/// Whether the URL of a SQLite database names a file and asks for no mode in which nothing could be kept.
-fn names_a_file(url: &str) -> bool {
-    let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let asks_for_less = |parameter| matches!(parameter, "mode=memory" | "mode=ro" | "immutable=1" | "immutable=true");
-    !matches!(path, "" | ":memory:") && !query.split('&').any(asks_for_less)
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://***", self.scheme())
-    }
-}
-
 /// The parts of the store that depend on the database.
 struct Opened {
     read: Database,
@@ -150,21 +92,21 @@ impl Store {
         listener: Arc<dyn Listener>,
     ) -> Result<Self> {
         let health = Arc::<Health>::default();
-        let opened = match url.backend {
+        let opened = match url.backend() {
             DbBackend::Sqlite => {
-                let options = file_options(&url.url, limits).map_err(not_understood)?;
+                let options = file_options(url.as_str(), limits).map_err(not_understood)?;
                 let place = Place::of_file(options.get_filename());
                 let opened = open_sqlite(options, opener, limits, &health, &metrics).await;
                 opened.map_err(|error| place.explain(error))?
             }
             _ => {
-                let options: PgConnectOptions = url.url.parse().map_err(not_understood)?;
+                let options: PgConnectOptions = known_parameters(url.as_str()).parse().map_err(not_understood)?;
                 let place = Place::of_server(&options);
                 open_postgres(options, opener, limits, &health).await.map_err(|error| place.explain(error))?
             }
         };
         let Opened { read, write, ledger, chats, file, lock } = opened;
-        let gate = WriteGate::new(url.backend);
+        let gate = WriteGate::new(url.backend());
         let write = GatedDatabase::new(write, gate.clone(), file.clone());
         let writer = Writer::start(ledger, gate, moments, writer_limits, metrics, listener).map_err(unavailable)?;
         let readiness = Readiness::new(read.clone(), writer.clone(), file.clone(), health, limits.readiness);
@@ -395,12 +337,6 @@ async fn applied_steps(transaction: &DatabaseTransaction) -> std::result::Result
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_database_url_never_shows_its_password() {
-        let url: DatabaseUrl = "postgres://parlor:hunter2@localhost/parlor".parse().unwrap();
-        assert_eq!(format!("{url} {url:?}"), "postgres://*** postgres://***");
-    }
-
     #[tokio::test]
     async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {
         let folder = tempfile::tempdir().unwrap();
@@ -420,29 +356,5 @@ mod tests {
     #[test]
     fn each_connection_to_a_file_has_a_cache_of_its_own() {
         assert!(!has_shared_cache(&rusqlite::Connection::open_in_memory().unwrap()).unwrap());
-    }
-
-    #[test]
-    fn a_url_without_a_file_that_can_be_written_is_refused() {
-        for url in [
-            "sqlite:",
-            "sqlite://",
-            "sqlite::memory:",
-            "sqlite://:memory:",
-            "sqlite://x?mode=memory",
-            "sqlite://x?mode=ro",
-        ] {
-            let error = url.parse::<DatabaseUrl>().unwrap_err().to_string();
-            assert!(error.contains("must name a file"), "{url}: {error}");
-        }
-        for url in ["sqlite://x", "sqlite:x", "sqlite:///x", "sqlite://x?mode=rwc"] {
-            assert!(url.parse::<DatabaseUrl>().is_ok(), "{url}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_scheme_is_refused_with_a_sentence() {
-        let error = "mysql://root:secret@localhost/x".parse::<DatabaseUrl>().unwrap_err().to_string();
-        assert!(error.contains("sqlite://parlor.db") && !error.contains("secret"), "{error}");
     }
 }

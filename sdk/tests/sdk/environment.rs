@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use parlor_sdk::{ClientBuilder, NewChat, RetryPolicy};
 
 use crate::KEY;
-use crate::server::{CHAT, Server, created};
+use crate::server::{CHAT, Server, answer, created};
 
 /// What the client is told on top of its environment.
 const NO_PROXY: &str = "TEST_NO_PROXY";
@@ -62,6 +62,20 @@ fn a_server_elsewhere_is_reached_through_the_proxy_unless_told_otherwise() {
     let ran = run_the_client(&variables);
     assert!(ran.status.success(), "{}", output(&ran));
     assert_eq!(proxy.requests()[0].line, "POST http://parlor.invalid/api/v1/chats/ HTTP/1.1");
+}
+
+#[test]
+fn a_proxy_that_wants_credentials_is_told_of_with_and_without_a_tunnel() {
+    for (url, proxy_variable, words) in [
+        ("http://parlor.invalid", "HTTP_PROXY", "a proxy wants credentials"),
+        ("https://parlor.invalid", "HTTPS_PROXY", "the proxy wants credentials (407)"),
+    ] {
+        let proxy = Server::start([answer(407, &[("Proxy-Authenticate", "Basic realm=\"proxy\"")], "")]);
+        let ran = run_the_client(&[("PARLOR_URL", url), ("PARLOR_API_KEY", KEY), (proxy_variable, proxy.url())]);
+        assert!(!ran.status.success());
+        assert!(output(&ran).contains(words), "{}", output(&ran));
+        assert_eq!(proxy.requests().len(), 1);
+    }
 }
 
 #[test]

@@ -105,6 +105,30 @@ async fn every_final_close_code_ends_the_session_and_every_other_does_not() {
 }
 
 #[tokio::test]
+async fn a_secret_in_the_reason_of_a_close_is_neither_kept_nor_printed() {
+    let server = LiveServer::start([
+        talk(async |mut peer| {
+            peer.greet(0, false).await;
+            peer.close_because(1011, KEY).await;
+        }),
+        talk(async |mut peer| {
+            peer.greet(0, true).await;
+            peer.close_because(4001, KEY).await;
+        }),
+    ])
+    .await;
+    let (_sender, mut events) = connect(&server).await.split();
+    let mut seen = Vec::new();
+    while let Some(event) = patiently(events.next()).await {
+        seen.push(event.map_or_else(|error| format!("{error} {error:?}"), |event| format!("{event:?}")));
+    }
+    let seen = seen.join("\n");
+    assert!(seen.contains("1011") && seen.contains("4001") && seen.contains("***"), "{seen}");
+    assert!(!seen.contains(KEY), "{seen}");
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn a_session_outlasts_a_server_that_is_away_but_not_its_chat() {
     let clock = VirtualClock::new();
     let server = LiveServer::start([

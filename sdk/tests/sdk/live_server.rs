@@ -214,8 +214,12 @@ impl Peer {
         code
     }
 
-    pub(crate) async fn close(mut self, code: u16) {
-        let frame = CloseFrame { code: code.into(), reason: "it was so written".into() };
+    pub(crate) async fn close(self, code: u16) {
+        self.close_because(code, "it was so written").await;
+    }
+
+    pub(crate) async fn close_because(mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code: code.into(), reason: reason.into() };
         drop(self.socket.close(Some(frame)).await);
         self.hear_goodbye().await;
     }

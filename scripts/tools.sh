@@ -7,6 +7,8 @@ tools=$PWD/.tools
 # shellcheck disable=SC2034 # The stages use it.
 python_bin=$tools/python/bin
 # shellcheck disable=SC2034 # The stages use it.
+cargo_bin=$tools/cargo/bin
+# shellcheck disable=SC2034 # The stages use it.
 npm_bin=$tools/npm/node_modules/.bin
 
 has() {
@@ -95,6 +97,18 @@ need_venv() {
     python3 -m venv "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check "${options[@]}"
     echo "$stamp" >"$folder.stamp"
+}
+
+# need_cargo_tool NAME VERSION: the program of a crate, in `$cargo_bin`. It is not optimised: it runs for seconds and is built
+# for minutes.
+need_cargo_tool() {
+    local stamp
+    stamp="$2 $(rustc --version)"
+    if is_stamped "$1" "$stamp"; then return; fi
+    step "cargo install $1 $2 into .tools/cargo"
+    cargo install --quiet --debug --locked --force --root "$tools/cargo" --target-dir "$temp/$1" --version "=$2" "$1"
+    rm -rf "${temp:?}/$1"
+    echo "$stamp" >"$tools/$1.stamp"
 }
 
 # need_npm_tools: what scripts/tools/package.json names, in `$npm_bin`.

@@ -94,8 +94,9 @@ fn main() -> Outcome<ExitCode> {
         }
         Command::Attack(options) => {
             // One thread: the attacker must leave a core to the server.
+            let attacker = attack::attacker()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(until_signalled(attack::run(&options)))
+            runtime.block_on(until_signalled(attack::run(&options, attacker.handle())))
         }
         Command::Faults(options) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

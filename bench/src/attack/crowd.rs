@@ -14,6 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::TcpStream,
+    runtime::{self, Handle, Runtime},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -28,6 +29,9 @@ const SLOW: Duration = Duration::from_secs(1);
 const PROMPT: Duration = Duration::from_millis(900);
 /// The longest answer of which a client keeps the beginning, in bytes.
 const ANSWER_HEAD: usize = 512;
+
+/// The niceness of the thread that attacks.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// What each connection of an attack does.
 pub(super) struct Script {
@@ -118,6 +122,19 @@ impl Tally {
     }
 }
 
+/// A thread for attackers. It has the lowest priority, so that the server and the probes have the cores before it: the
+/// attacker of a real server has cores of its own.
+pub(crate) fn attacker() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread().worker_threads(1).on_thread_start(lower_priority).enable_all().build()
+}
+
+fn lower_priority() {
+    let lowered = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST_PRIORITY);
+    if let Err(error) = lowered {
+        eprintln!("the attacker keeps its priority: {error}");
+    }
+}
+
 /// Counts a connection as open while it lives.
 struct Open<'a>(&'a Tally);
 
@@ -140,8 +157,9 @@ pub(super) fn sources(many: bool) -> Vec<IpAddr> {
 pub(super) struct Crowd(JoinSet<()>);
 
 impl Crowd {
-    /// Starts `count` connections to `address`; they open evenly within `opening`.
+    /// Starts `count` connections to `address` on `attacker`; they open evenly within `opening`.
     pub(super) fn start(
+        attacker: &Handle,
         script: &Arc<Script>,
         sources: &[IpAddr],
         address: SocketAddr,
@@ -155,14 +173,15 @@ impl Crowd {
             let client =
                 Client { script: script.clone(), source: sources[n % sources.len()], address, tally: tally.clone() };
             let delay = each * u32::try_from(n).unwrap_or(u32::MAX);
-            clients.spawn(async move {
+            let attack = async move {
                 sleep(delay).await;
                 loop {
                     // An error is a refusal or the end of the connection: both are what the server is expected to do.
                     _ = client.connect_once().await;
                     sleep(client.script.again).await;
                 }
-            });
+            };
+            clients.spawn_on(attack, attacker);
         }
         Self(clients)
     }
@@ -304,7 +323,8 @@ mod tests {
             again: Duration::from_millis(1),
         };
         let tally = Arc::new(Tally::default());
-        let crowd = Crowd::start(&Arc::new(script), &sources(true), address, 3, Duration::ZERO, &tally);
+        let (script, attacker) = (Arc::new(script), Handle::current());
+        let crowd = Crowd::start(&attacker, &script, &sources(true), address, 3, Duration::ZERO, &tally);
         let (mut first, peer) = listener.accept().await.unwrap();
         assert_eq!(peer.ip().to_string().rsplit_once('.').unwrap().0, "127.0.1");
         first.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();

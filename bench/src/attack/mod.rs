@@ -18,12 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use crowd::attacker;
 use crowd::{Crowd, Tally, sources};
 use probe::{Prober, Seen};
 use scripts::{ATTACKS, Attack, MESSAGE_BYTES, Opening, Target};
 pub(crate) use setup::AttackOptions;
 use setup::warm_up;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{runtime::Handle, task::JoinSet, time::sleep};
 
 use crate::{
     Outcome,
@@ -59,7 +60,7 @@ const TALKERS: usize = 4;
 const TALK: Duration = Duration::from_millis(10);
 
 /// Runs all attacks, then the stops beside stuck connections, and prints the tables.
-pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
+pub(crate) async fn run(options: &AttackOptions, attacker: &Handle) -> Outcome<ExitCode> {
     let machine = machine::Machine::look(&options.trial.data(), named_revision(options.trial.revision.as_deref()))?;
     let descriptors = machine::descriptors()?.saturating_sub(SPARE_DESCRIPTORS);
     let most = descriptors.min(options.connections);
@@ -70,7 +71,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
     }
     notes.push(format!(
         "Each attack lasts {} s, on a new server; probes come every {} ms of each kind, from the attacker's address and \
-         from another one, and share the cores with both.",
+         from another one, and share the cores with both; the attacker's thread has the lowest priority.",
         options.seconds, options.probe_millis
     ));
     let mut rows = Vec::new();
@@ -80,7 +81,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
             if options.quick && many != (n % 2 == 1) {
                 continue;
             }
-            let row = measure(options, attack, many, most).await?;
+            let row = measure(options, attacker, attack, many, most).await?;
             tables::report(attack.name, &row.details, &row.failures);
             failures.extend(row.failures.iter().map(|failure| format!("{}: {failure}", attack.name)));
             rows.push(row);
@@ -88,7 +89,7 @@ pub(crate) async fn run(options: &AttackOptions) -> Outcome<ExitCode> {
     }
     let mut stops = Vec::new();
     for attack in ATTACKS.iter().filter(|attack| attack.stop && options.trial.wants(attack.name)) {
-        let stop = stop::measure(options, attack).await?;
+        let stop = stop::measure(options, attacker, attack).await?;
         let name = format!("SIGTERM beside \"{}\"", attack.name);
         tables::report(&name, &[], &stop.failures);
         failures.extend(stop.failures.iter().map(|failure| format!("{name}: {failure}")));
@@ -112,7 +113,7 @@ struct Row {
     failures: Vec<String>,
 }
 
-async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usize) -> Outcome<Row> {
+async fn measure(options: &AttackOptions, attacker: &Handle, attack: &Attack, many: bool, most: usize) -> Outcome<Row> {
     let mut server = Server::start(&options.trial.program(), Database::sqlite(&options.trial.data())?).await?;
     let target = warm_up(&server).await?;
     let idle = server.resident()?;
@@ -127,7 +128,7 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
     let talkers = if attack.talk { talk(&server, &target).await? } else { JoinSet::new() };
     match attack.opening {
         Opening::Evenly => {
-            let crowd = Crowd::start(&script, &sources, server.address, wanted, time / 3, &tally);
+            let crowd = Crowd::start(attacker, &script, &sources, server.address, wanted, time / 3, &tally);
             sleep(time).await;
             let limit = Instant::now() + END;
             while attack.ended && tally.ended() == 0 && Instant::now() < limit {
@@ -138,7 +139,7 @@ async fn measure(options: &AttackOptions, attack: &Attack, many: bool, most: usi
         Opening::AtOnce => {
             let started = Instant::now();
             while started.elapsed() < time {
-                let crowd = Crowd::start(&script, &sources, server.address, wanted, Duration::ZERO, &tally);
+                let crowd = Crowd::start(attacker, &script, &sources, server.address, wanted, Duration::ZERO, &tally);
                 sleep(Duration::from_secs(1)).await;
                 crowd.stop().await;
             }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 
 use super::{
     crowd::{Crowd, Tally, sources},
@@ -27,13 +27,13 @@ pub(super) struct Stop {
 }
 
 /// Sends SIGTERM to a server with stuck connections, and waits for its end.
-pub(super) async fn measure(options: &AttackOptions, attack: &Attack) -> Outcome<Stop> {
+pub(super) async fn measure(options: &AttackOptions, attacker: &Handle, attack: &Attack) -> Outcome<Stop> {
     let mut server = Server::start(&options.trial.program(), Database::sqlite(&options.trial.data())?).await?;
     let target = warm_up(&server).await?;
     let script = Arc::new((attack.script)(&target));
     let tally = Arc::new(Tally::default());
     let count = attack.connections.min(CONNECTIONS);
-    let crowd = Crowd::start(&script, &sources(false), server.address, count, STUCK / 3, &tally);
+    let crowd = Crowd::start(attacker, &script, &sources(false), server.address, count, STUCK / 3, &tally);
     sleep(STUCK).await;
     server.signal("TERM")?;
     let took = server.ended(LIMIT).await?;

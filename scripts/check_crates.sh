@@ -62,7 +62,7 @@ step "each set of the SDK's features"
 step "the lower bounds of the SDK's dependencies"
 # In a copy, whose lock file has the oldest version of each direct dependency that its manifest allows.
 mkdir "$temp/lowest"
-git ls-files -z -- Cargo.toml Cargo.lock '*/Cargo.toml' '*.rs' | tar --null --files-from=- --create | tar --extract --directory "$temp/lowest"
+git ls-files -z -- Cargo.toml Cargo.lock rust-toolchain.toml '*/Cargo.toml' '*.rs' | tar --null --files-from=- --create | tar --extract --directory "$temp/lowest"
 (
     cd "$temp/lowest"
     RUSTC_BOOTSTRAP=1 cargo update --quiet -Z direct-minimal-versions

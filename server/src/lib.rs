@@ -1,18 +1,7 @@
 //! Parlor's server.
 //!
-//! # The life of a request
-//!
-//! ```text
-//! http::listen      accepts the connection, bounds it, parses HTTP
-//! http::stack       names the request, catches panics, renders failures, counts, logs
-//! api::chats        create_chat: who calls, what is asked; nothing else
-//! chat::chats       create_chat: id, time, title
-//! store             tenant(..).create_chat: whose data
-//! store::writer     create_chat: user, chat, idempotency record in one transaction with other requests; commit
-//! ```
-//!
-//! One direction, no way back up, and each layer calls the same verb of the next. A handler gets its answer after the
-//! commit: what was acknowledged survives a crash.
+//! `ARCHITECTURE.md` at the repository's root has the life of a request, of a message and of an answer, and says where to
+//! change what.
 //!
 //! # The modules
 //!

@@ -39,6 +39,7 @@ fn everything_that_a_page_shows_in_a_block_is_tried() {
         for block in page.blocks() {
             let language = block.language.split(',').next().unwrap();
             let (tried_by, by_these_words) = match (page.name.as_str(), language) {
+                ("ARCHITECTURE.md", "mermaid") => ("server/tests/pages.rs", "every_box_of_the_diagram"),
                 ("README.md", "rust") => ("examples/lib.rs", r#"include_str!("../README.md")"#),
                 ("sdk/README.md", "rust") => ("sdk/src/lib.rs", r#"include_str!("../README.md")"#),
                 ("README.md", "sh" | "toml") => ("scripts/stages/docs.sh", "blocks README.md "),
@@ -75,6 +76,8 @@ fn every_stage_that_a_page_names_is_one() {
 fn the_readme_names_the_compiler_and_the_licence_of_the_packages() {
     let readme = Page::read("README.md");
     readme.says(&format!("Rust {}, a C compiler", env!("CARGO_PKG_RUST_VERSION")));
+    let toolchain = format!("channel = \"{}.", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(text("rust-toolchain.toml").contains(&toolchain), "rust-toolchain.toml names another compiler");
     let licence = fs::read_to_string(Page::root().join("Cargo.toml")).unwrap();
     let licence = licence.lines().find_map(|line| line.strip_prefix("license = ")).unwrap().trim_matches('"');
     let either: Vec<&str> = licence.split(" OR ").collect();

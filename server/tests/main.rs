@@ -39,6 +39,7 @@ mod model_servers;
 mod observability;
 mod operations;
 mod outage;
+mod pages;
 mod parameters;
 mod problems;
 mod protocol;

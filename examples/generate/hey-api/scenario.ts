@@ -65,8 +65,11 @@ async function create(): Promise<string[]> {
   assert(!Number.isNaN(Date.parse(chat.created_at)));
   assert.equal(chat.updated_at, chat.created_at);
   assert.equal(chat.last_message_at, null);
-  // The same intent again creates no second chat.
+  // The same intent again creates no second chat, and another intent needs another key.
   assert.equal(given(await createChat(request)).id, chat.id);
+  const reused = await createChat({ ...request, body: { user_id } });
+  assert.equal(problemOf(422, reused).code, 'idempotency_key_reused');
+
   const second = given(await createChat({ body: { user_id } }));
   const third = given(await createChat({ body: { user_id } }));
   console.log('created', chat.id);
@@ -170,11 +173,17 @@ async function beRefused(chat_id: string): Promise<void> {
   assert.equal(invalid.code, 'invalid_request');
   assert.equal(invalid.errors?.[0].pointer, '/query/cursor');
 
+  const unknownUser = await listUserChats({ path: { user_id: randomUUID() } });
+  assert.equal(problemOf(404, unknownUser).code, 'user_not_found');
+
   const late = await sendMessage({ path, body: { content: 'Late' } });
   assert.equal(problemOf(409, late).code, 'chat_closed');
 
-  const unknown = await getChat({ path, auth: 'wrong' });
-  assert.equal(problemOf(401, unknown).code, 'unauthorized');
+  const tooLarge = await createChat({ body: { user_id, metadata: { note: 'x'.repeat(300_000) } } });
+  assert.equal(problemOf(413, tooLarge).code, 'payload_too_large');
+
+  const unknownKey = await getChat({ path, auth: 'wrong' });
+  assert.equal(problemOf(401, unknownKey).code, 'unauthorized');
 }
 
 async function remove(created: string[]): Promise<void> {

@@ -80,13 +80,16 @@ func create(ctx context.Context, client *parlor.APIClient) []string {
 	check(reflect.DeepEqual(chat.Config.Metadata, metadata), "metadata")
 	check(!chat.CreatedAt.IsZero() && chat.UpdatedAt.Equal(chat.CreatedAt), "created_at")
 	check(chat.LastMessageAt.Get() == nil, "last_message_at")
-	// The same intent again creates no second chat.
+	// The same intent again creates no second chat, and another intent needs another key.
 	check(given(intent.Execute()).Id == chat.Id, "the same chat")
+
+	other := parlor.NewCreateChatRequest(user)
+	_, _, err := intent.CreateChatRequest(*other).Execute()
+	check(problemOf(http.StatusUnprocessableEntity, err).Code == "idempotency_key_reused", "code")
 
 	created := []string{chat.Id}
 	for len(created) < 3 {
-		request := parlor.NewCreateChatRequest(user)
-		created = append(created, given(client.ChatsAPI.CreateChat(ctx).CreateChatRequest(*request).Execute()).Id)
+		created = append(created, given(client.ChatsAPI.CreateChat(ctx).CreateChatRequest(*other).Execute()).Id)
 	}
 	fmt.Println("created", chat.Id)
 	return created
@@ -185,9 +188,17 @@ func beRefused(ctx context.Context, client *parlor.APIClient, chat string) {
 	problem := problemOf(http.StatusBadRequest, err)
 	check(problem.Code == "invalid_request" && problem.Errors[0].Pointer == "/query/cursor", "what is wrong")
 
+	_, _, err = client.ChatsAPI.ListUserChats(ctx, random()).Execute()
+	check(problemOf(http.StatusNotFound, err).Code == "user_not_found", "code")
+
 	late := parlor.NewSendMessageRequest("Late")
 	_, _, err = client.MessagesAPI.SendMessage(ctx, chat).SendMessageRequest(*late).Execute()
 	check(problemOf(http.StatusConflict, err).Code == "chat_closed", "code")
+
+	large := parlor.NewCreateChatRequest(user)
+	large.SetMetadata(map[string]interface{}{"note": strings.Repeat("x", 300_000)})
+	_, _, err = client.ChatsAPI.CreateChat(ctx).CreateChatRequest(*large).Execute()
+	check(problemOf(http.StatusRequestEntityTooLarge, err).Code == "payload_too_large", "code")
 
 	_, _, err = client.ChatsAPI.GetChat(withKey("wrong"), chat).Execute()
 	check(problemOf(http.StatusUnauthorized, err).Code == "unauthorized", "code")

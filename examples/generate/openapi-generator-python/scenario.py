@@ -32,6 +32,7 @@ from parlor_client.exceptions import (
     ConflictException,
     NotFoundException,
     UnauthorizedException,
+    UnprocessableEntityException,
 )
 
 # A slash and a letter beyond ASCII: the client has to encode the path.
@@ -73,9 +74,13 @@ def create(chats: ChatsApi) -> list[UUID]:
     assert chat.config.metadata == METADATA
     assert isinstance(chat.created_at, datetime) and chat.updated_at == chat.created_at
     assert chat.last_message_at is None
-    # The same intent again creates no second chat.
+    # The same intent again creates no second chat, and another intent needs another key.
     assert chats.create_chat(request, idempotency_key=key).id == chat.id
-    others = [chats.create_chat(CreateChatRequest(user_id=USER)) for _ in range(2)]
+    other = CreateChatRequest(user_id=USER)
+    problem = problem_of(UnprocessableEntityException, lambda: chats.create_chat(other, idempotency_key=key))
+    assert problem.code == "idempotency_key_reused"
+
+    others = [chats.create_chat(other) for _ in range(2)]
     print("created", chat.id)
     return [chat.id] + [other.id for other in others]
 
@@ -154,8 +159,16 @@ def be_refused(chats: ChatsApi, messages: MessagesApi, url: str, chat: UUID) -> 
     assert problem.code == "invalid_request"
     assert problem.errors and problem.errors[0].pointer == "/query/cursor"
 
+    problem = problem_of(NotFoundException, lambda: chats.list_user_chats(str(uuid4())))
+    assert problem.code == "user_not_found"
+
     problem = problem_of(ConflictException, lambda: messages.send_message(chat, SendMessageRequest(content="Late")))
     assert problem.code == "chat_closed"
+
+    # The client has no exception of its own for this status.
+    large = CreateChatRequest(user_id=USER, metadata={"note": "x" * 300_000})
+    problem = problem_of(ApiException, lambda: chats.create_chat(large))
+    assert problem.status == 413 and problem.code == "payload_too_large"
 
     with ApiClient(Configuration(host=url, api_key={"ApiKey": "wrong"})) as stranger:
         problem = problem_of(UnauthorizedException, lambda: ChatsApi(stranger).get_chat(chat))

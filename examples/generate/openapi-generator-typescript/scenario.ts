@@ -64,8 +64,11 @@ async function create(): Promise<string[]> {
   assert(chat.createdAt instanceof Date);
   assert.deepEqual(chat.updatedAt, chat.createdAt);
   assert.equal(chat.lastMessageAt, null);
-  // The same intent again creates no second chat.
+  // The same intent again creates no second chat, and another intent needs another key.
   assert.equal((await chats.createChat(request)).id, chat.id);
+  const reused = chats.createChat({ createChatRequest: { userId }, idempotencyKey: request.idempotencyKey });
+  assert.equal((await problemOf(422, reused)).code, 'idempotency_key_reused');
+
   const second = await chats.createChat({ createChatRequest: { userId } });
   const third = await chats.createChat({ createChatRequest: { userId } });
   console.log('created', chat.id);
@@ -157,8 +160,15 @@ async function beRefused(chatId: string): Promise<void> {
   assert.equal(invalid.code, 'invalid_request');
   assert.equal(invalid.errors?.[0].pointer, '/query/cursor');
 
+  const unknownUser = await problemOf(404, chats.listUserChats({ userId: randomUUID() }));
+  assert.equal(unknownUser.code, 'user_not_found');
+
   const closed = await problemOf(409, messages.sendMessage({ chatId, sendMessageRequest: { content: 'Late' } }));
   assert.equal(closed.code, 'chat_closed');
+
+  const createChatRequest = { userId, metadata: { note: 'x'.repeat(300_000) } };
+  const large = await problemOf(413, chats.createChat({ createChatRequest }));
+  assert.equal(large.code, 'payload_too_large');
 
   const stranger = new ChatsApi(new Configuration({ basePath: url, apiKey: 'wrong' }));
   assert.equal((await problemOf(401, stranger.getChat({ chatId }))).code, 'unauthorized');

@@ -78,12 +78,16 @@ def create(client: AuthenticatedClient) -> list[UUID]:
     assert chat.config.metadata.to_dict() == METADATA
     assert isinstance(chat.created_at, datetime) and chat.updated_at == chat.created_at
     assert chat.last_message_at is None
-    # The same intent again creates no second chat.
+    # The same intent again creates no second chat, and another intent needs another key.
     again = create_chat.sync(client=client, body=request, idempotency_key=key)
     assert isinstance(again, Chat) and again.id == chat.id
+    request = CreateChatRequest(user_id=USER)
+    problem = problem_of(422, create_chat.sync(client=client, body=request, idempotency_key=key))
+    assert problem.code == "idempotency_key_reused"
+
     created = [chat.id]
     for _ in range(2):
-        other = create_chat.sync(client=client, body=CreateChatRequest(user_id=USER))
+        other = create_chat.sync(client=client, body=request)
         assert isinstance(other, Chat)
         created.append(other.id)
     print("created", chat.id)
@@ -179,8 +183,16 @@ def be_refused(client: AuthenticatedClient, url: str, chat: UUID) -> None:
     assert problem.code == "invalid_request"
     assert problem.errors and problem.errors[0].pointer == "/query/cursor"
 
+    problem = problem_of(404, list_user_chats.sync(str(uuid4()), client=client))
+    assert problem.code == "user_not_found"
+
     problem = problem_of(409, send_message.sync(chat, client=client, body=SendMessageRequest(content="Late")))
     assert problem.code == "chat_closed"
+
+    metadata = CreateChatRequestMetadataType0.from_dict({"note": "x" * 300_000})
+    large = CreateChatRequest(user_id=USER, metadata=metadata)
+    problem = problem_of(413, create_chat.sync(client=client, body=large))
+    assert problem.code == "payload_too_large"
 
     with client_of(url, "wrong") as stranger:
         problem = problem_of(401, get_chat.sync(chat, client=stranger))

@@ -57,8 +57,11 @@ async function create(): Promise<string[]> {
   assert(!Number.isNaN(Date.parse(chat.created_at)));
   assert.equal(chat.updated_at, chat.created_at);
   assert.equal(chat.last_message_at, null);
-  // The same intent again creates no second chat.
+  // The same intent again creates no second chat, and another intent needs another key.
   assert.equal(given(await client.POST('/api/v1/chats/', request)).id, chat.id);
+  const reused = await client.POST('/api/v1/chats/', { ...request, body: { user_id } });
+  assert.equal(problemOf(422, reused).code, 'idempotency_key_reused');
+
   const second = given(await client.POST('/api/v1/chats/', { body: { user_id } }));
   const third = given(await client.POST('/api/v1/chats/', { body: { user_id } }));
   console.log('created', chat.id);
@@ -166,12 +169,20 @@ async function beRefused(chat_id: string): Promise<void> {
   assert.equal(invalid.code, 'invalid_request');
   assert.equal(invalid.errors?.[0].pointer, '/query/cursor');
 
+  const path = { user_id: randomUUID() };
+  const unknownUser = await client.GET('/api/v1/chats/user/{user_id}', { params: { path } });
+  assert.equal(problemOf(404, unknownUser).code, 'user_not_found');
+
   const late = await client.POST('/api/v1/chats/{chat_id}/messages', { params, body: { content: 'Late' } });
   assert.equal(problemOf(409, late).code, 'chat_closed');
 
+  const large = { user_id, metadata: { note: 'x'.repeat(300_000) } };
+  const tooLarge = await client.POST('/api/v1/chats/', { body: large });
+  assert.equal(problemOf(413, tooLarge).code, 'payload_too_large');
+
   const stranger = createClient<paths>({ baseUrl: url, headers: { 'X-API-Key': 'wrong' } });
-  const unknown = await stranger.GET('/api/v1/chats/{chat_id}', { params });
-  assert.equal(problemOf(401, unknown).code, 'unauthorized');
+  const unknownKey = await stranger.GET('/api/v1/chats/{chat_id}', { params });
+  assert.equal(problemOf(401, unknownKey).code, 'unauthorized');
 }
 
 async function remove(created: string[]): Promise<void> {

@@ -73,6 +73,11 @@ need_go() {
         fail "Install Go 1.19 or newer; $version is too old for the generated client."
 }
 
+# need_ruby: Ruby with the library that openapi-generator's clients send their requests by.
+need_ruby() {
+    { has ruby && ruby -e 'require "typhoeus"' 2>/dev/null; } || apt_install ruby ruby-typhoeus
+}
+
 # is_stamped NAME TEXT: whether the tools of this name were installed from what the text says.
 is_stamped() {
     [[ -f $tools/$1.stamp && $(<"$tools/$1.stamp") == "$2" ]]

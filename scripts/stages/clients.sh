@@ -82,6 +82,7 @@ answers() {
 need_curl
 need_javac
 need_go
+need_ruby
 need_python_tools
 need_npm_tools
 start_server
@@ -116,6 +117,12 @@ client openapi-generator-go
 checked go vet ./...
 does_its_work go run .
 
+client openapi-generator-ruby
+# The generated classes define most setters twice. What is in /usr are Debian's libraries.
+no_fault='/client/lib/.*: warning: (method redefined; discarding old|previous definition of) |^/usr/'
+checked ruby -wc scenario.rb
+does_its_work ruby -w -I client/lib scenario.rb
+
 step "models of asyncapi.json"
 node "$root/scripts/check_models.mjs" "$root/asyncapi.json" "$temp/models"
 (cd "$temp/models/typescript" && tsc --strict --noEmit --target es2022 --module nodenext ./*.ts)
@@ -124,9 +131,9 @@ node "$root/scripts/check_models.mjs" "$root/asyncapi.json" "$temp/models"
 (cd "$temp/models/java" && javac -Xlint:all,-cast -Werror -d "$temp/models/classes" ./*.java)
 
 step "examples/generate/README.md: its commands, as it shows them"
-# All that they install is in .tools.
+# All that they install is in .tools or comes from Debian.
 mkdir "$temp/bin"
-for installs in pip npm; do
+for installs in pip npm gem; do
     printf '#!/usr/bin/env bash\n' >"$temp/bin/$installs"
 done
 printf '#!/usr/bin/env bash\nexec "$@"\n' >"$temp/bin/npx"

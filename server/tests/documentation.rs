@@ -139,7 +139,7 @@ fn an_example_looks_for_the_server_where_the_pages_say() {
                 }
                 continue;
             }
-            let is_program = [".rs", ".mjs", ".py", ".ts", ".go"].iter().any(|ending| name.ends_with(ending))
+            let is_program = [".rs", ".mjs", ".py", ".ts", ".go", ".rb"].iter().any(|ending| name.ends_with(ending))
                 || name == "create_chat.sh";
             if is_program {
                 let program = text(&path);

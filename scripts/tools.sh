@@ -78,6 +78,17 @@ need_ruby() {
     { has ruby && ruby -e 'require "typhoeus"' 2>/dev/null; } || apt_install ruby ruby-typhoeus
 }
 
+# need_php: PHP with Guzzle, by which openapi-generator's clients send their requests, in PHP's include path.
+need_php() {
+    has_php || apt_install php-cli php-curl php-mbstring php-guzzlehttp-guzzle
+    has_php || fail "Install PHP 8.1 or newer with curl, mbstring and Guzzle in its include path."
+}
+
+has_php() {
+    has php && php -r 'exit((int) !(PHP_VERSION_ID >= 80100 && extension_loaded("curl") && extension_loaded("mbstring")
+        && stream_resolve_include_path("GuzzleHttp/autoload.php")));'
+}
+
 # is_stamped NAME TEXT: whether the tools of this name were installed from what the text says.
 is_stamped() {
     [[ -f $tools/$1.stamp && $(<"$tools/$1.stamp") == "$2" ]]

@@ -73,16 +73,29 @@ does_its_work() {
     grep -q PARLOR_API_KEY "$temp/err" || fail "$name does not say that PARLOR_API_KEY is missing."
 }
 
+# syntax_of_php FILE_OR_FOLDER...: PHP reads all files without a word but that there is no error.
+syntax_of_php() {
+    local file files
+    mapfile -t files < <(find "$@" -name '*.php')
+    for file in "${files[@]}"; do php "${php_strict[@]}" --syntax-check "$file"; done >"$temp/out" 2>&1 || true
+    if grep -v '^No syntax errors detected in ' "$temp/out"; then return 1; fi
+    echo "no error in ${#files[@]} files"
+}
+
 # How often the server has answered each operation of the API, which has a verb and a noun, with which status.
 answers() {
     curl --silent --show-error --fail "$server_url/metrics" |
         sed -n 's/^parlor_http_requests_total{operation="\([a-z]*_[a-z_]*\)",status="\([0-9]*\)"} /\1 \2 /p' | LC_ALL=C sort
 }
 
+# Any notice or deprecation is said.
+php_strict=(-d error_reporting=E_ALL -d display_errors=stderr -d log_errors=0)
+
 need_curl
 need_javac
 need_go
 need_ruby
+need_php
 need_python_tools
 need_npm_tools
 start_server
@@ -98,6 +111,30 @@ ln -s "$tools/npm/node_modules" "$copy/node_modules"
 export PARLOR_URL=$server_url PATH=$python_bin:$npm_bin:$PATH
 # No Go module is needed: the standard library is all.
 export GOFLAGS=-mod=mod GOPROXY=off
+
+# Stand in for what installs: all that is needed is in .tools or comes from Debian.
+mkdir "$temp/bin"
+for installs in pip npm gem; do
+    printf '#!/usr/bin/env bash\n' >"$temp/bin/$installs"
+done
+printf '#!/usr/bin/env bash\nexec "$@"\n' >"$temp/bin/npx"
+# composer writes a file that finds the client's classes and Guzzle's.
+cat >"$temp/bin/composer" <<'END'
+#!/usr/bin/env bash
+mkdir -p client/vendor
+cat >client/vendor/autoload.php <<'PHP'
+<?php
+require 'GuzzleHttp/autoload.php';
+spl_autoload_register(function (string $class): void {
+    $file = dirname(__DIR__) . '/lib/' . strtr(preg_replace('/^Parlor/', '', $class), '\\', '/') . '.php';
+    if (str_starts_with($class, 'Parlor\\') && is_file($file)) {
+        require $file;
+    }
+});
+PHP
+END
+chmod +x "$temp"/bin/*
+export PATH=$temp/bin:$PATH
 
 for name in openapi-generator-python openapi-python-client; do
     client "$name"
@@ -123,6 +160,14 @@ no_fault='/client/lib/.*: warning: (method redefined; discarding old|previous de
 checked ruby -wc scenario.rb
 does_its_work ruby -w -I client/lib scenario.rb
 
+client openapi-generator-php
+step "$name: the syntax of scenario.php and client/lib"
+syntax_of_php scenario.php client/lib || fail "$name has errors; they are above."
+composer install --no-dev --working-dir client
+# Of a newer PHP, Debian's Guzzle uses what is deprecated.
+no_fault='Deprecated: .* in /usr/share/php/'
+does_its_work php "${php_strict[@]}" scenario.php
+
 step "models of asyncapi.json"
 node "$root/scripts/check_models.mjs" "$root/asyncapi.json" "$temp/models"
 (cd "$temp/models/typescript" && tsc --strict --noEmit --target es2022 --module nodenext ./*.ts)
@@ -131,18 +176,11 @@ node "$root/scripts/check_models.mjs" "$root/asyncapi.json" "$temp/models"
 (cd "$temp/models/java" && javac -Xlint:all,-cast -Werror -d "$temp/models/classes" ./*.java)
 
 step "examples/generate/README.md: its commands, as it shows them"
-# All that they install is in .tools or comes from Debian.
-mkdir "$temp/bin"
-for installs in pip npm gem; do
-    printf '#!/usr/bin/env bash\n' >"$temp/bin/$installs"
-done
-printf '#!/usr/bin/env bash\nexec "$@"\n' >"$temp/bin/npx"
-chmod +x "$temp"/bin/*
 rm -rf "$copy"/examples/generate/*/client
 cd "$copy"
 blocks examples/generate/README.md sh
 sed -i "s/=your-tenant-api-key$/=$server_key/" "$temp/sh.1"
-env -u PYTHONPATH -u MYPYPATH PATH="$temp/bin:$PATH" timeout --foreground 300 bash -eu "$temp/sh.1" >"$temp/out" 2>&1 || {
+env -u PYTHONPATH -u MYPYPATH timeout --foreground 300 bash -eu "$temp/sh.1" >"$temp/out" 2>&1 || {
     cat "$temp/out" >&2
     fail "The commands of examples/generate/README.md fail; their output is above."
 }

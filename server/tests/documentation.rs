@@ -139,8 +139,9 @@ fn an_example_looks_for_the_server_where_the_pages_say() {
                 }
                 continue;
             }
-            let is_program = [".rs", ".mjs", ".py", ".ts", ".go", ".rb"].iter().any(|ending| name.ends_with(ending))
-                || name == "create_chat.sh";
+            let is_program =
+                [".rs", ".mjs", ".py", ".ts", ".go", ".rb", ".php"].iter().any(|ending| name.ends_with(ending))
+                    || name == "create_chat.sh";
             if is_program {
                 let program = text(&path);
                 for word in ["http://localhost:8000", "PARLOR_URL", "PARLOR_API_KEY"] {

@@ -10,6 +10,9 @@ import re
 import sys
 from pathlib import Path
 
+# Folders of what is installed or built beside a client.
+OF_OTHERS = {"node_modules", "target", "vendor"}
+
 
 def main() -> None:
     folder = Path(sys.argv[1])
@@ -20,7 +23,7 @@ def main() -> None:
     if len(paragraphs) != len(clients):
         sys.exit(f"error: {len(clients)} clients have {len(paragraphs)} paragraphs.")
     for client, paragraph in zip(clients, in_the_order_of(clients, paragraphs)):
-        files = [file for file in (folder / client).rglob("*") if file.is_file() and "node_modules" not in file.parts]
+        files = [file for file in (folder / client).rglob("*") if file.is_file() and not OF_OTHERS.intersection(file.parts)]
         known = "\n".join(file.name + "\n" + file.read_text(encoding="utf-8", errors="ignore") for file in files)
         # Punctuation is the page's own, and what is shorter is found anywhere.
         names = {name for quoted in re.findall(r"`([^`]+)`", paragraph) for name in re.findall(r"\w{4,}", quoted)}

@@ -134,7 +134,7 @@ fn an_example_looks_for_the_server_where_the_pages_say() {
             let path = format!("{folder}/{name}");
             if Page::root().join(&path).is_dir() {
                 // A page is served by the server that it looks for, and has no key.
-                if !["client", "node_modules", "web"].contains(&name.as_str()) {
+                if !["client", "node_modules", "target", "web"].contains(&name.as_str()) {
                     folders.push(path);
                 }
                 continue;

@@ -98,6 +98,7 @@ need_javac
 need_go
 need_ruby
 need_php
+need_progenitor
 need_python_tools
 need_npm_tools
 start_server
@@ -123,6 +124,11 @@ for installs in pip npm gem; do
     printf '#!/usr/bin/env bash\n' >"$temp/bin/$installs"
 done
 printf '#!/usr/bin/env bash\nexec "$@"\n' >"$temp/bin/npx"
+# cargo has to build and run; what it would install is there.
+cat >"$temp/bin/cargo" <<END
+#!/usr/bin/env bash
+[[ \$1 == install ]] || exec '$(command -v cargo)' "\$@"
+END
 # composer writes a file that finds the client's classes and Guzzle's.
 cat >"$temp/bin/composer" <<'END'
 #!/usr/bin/env bash
@@ -139,7 +145,7 @@ spl_autoload_register(function (string $class): void {
 PHP
 END
 chmod +x "$temp"/bin/*
-export PATH=$temp/bin:$PATH
+export PATH=$temp/bin:$progenitor_bin:$PATH
 
 for name in openapi-generator-python openapi-python-client; do
     client "$name"
@@ -173,7 +179,7 @@ composer install --no-dev --working-dir client
 no_fault='Deprecated: .* in /usr/share/php/'
 does_its_work php "${php_strict[@]}" scenario.php
 
-for name in openapi-generator-rust; do
+for name in openapi-generator-rust progenitor; do
     client "$name"
     checked rustfmt --check --edition 2024 src/main.rs
     checked cargo clippy --quiet --no-deps -- -D warnings

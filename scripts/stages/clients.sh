@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Clients for Python, TypeScript and Go, generated from openapi.json, do the same on a real server; models of the frames and
-# events in asyncapi.json compile in TypeScript, Go and Java.
+# Clients for six languages, generated from openapi.json, do the same on a real server; models of the frames and events in
+# asyncapi.json compile in TypeScript, Go and Java.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 source scripts/tools.sh
@@ -109,7 +109,7 @@ copy=$temp/copy
 mkdir -p "$copy/examples"
 cp -r examples/generate "$copy/examples"
 rm -rf "$copy"/examples/generate/*/{client,node_modules,target}
-cp openapi.json rustfmt.toml "$copy"
+cp openapi.json openapi-3.1.json rustfmt.toml "$copy"
 ln -s "$tools/npm/node_modules" "$copy/node_modules"
 export PARLOR_URL=$server_url PATH=$python_bin:$npm_bin:$PATH
 # No Go module is needed: the standard library is all.
@@ -147,7 +147,7 @@ END
 chmod +x "$temp"/bin/*
 export PATH=$temp/bin:$progenitor_bin:$PATH
 
-for name in openapi-generator-python openapi-python-client; do
+for name in openapi-generator-python openapi-python-client datamodel-code-generator; do
     client "$name"
     export PYTHONPATH=client MYPYPATH=client
     # As with an installed package, what is inside the client is the generator's own matter.

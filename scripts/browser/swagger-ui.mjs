@@ -49,6 +49,8 @@ await withBrowser(options.chromium, { width: WIDTH, height: 1000 }, async browse
   assert.match(second.body.id, UUID);
   assert.notEqual(second.body.id, first.body.id, 'the same form sent again is a second chat, not the first again');
   console.log(`201 after a reload: created the chat ${second.body.id}`);
+
+  await goThroughExamples(page, second.body.id);
   assert.deepEqual(complaints, [], 'the browser complained');
 
   await authorize(page, 'a-key-that-nobody-issued');
@@ -74,9 +76,33 @@ async function authorize(page, key) {
   await dialog.waitFor({ state: 'detached' });
 }
 
+// Executes what can be done with a chat, each operation with its own examples. The form knows the chat that was created
+// last, and an update leaves it open for messages.
+async function goThroughExamples(page, chat) {
+  const examples = [
+    ['Chats-get_chat', 200],
+    ['Chats-update_chat', 200],
+    ['Messages-send_message', 201],
+    ['Messages-list_messages', 200],
+    ['Tickets-create_ticket', 201],
+    ['Chats-list_user_chats', 200],
+    ['Chats-delete_chat', 200],
+  ];
+  for (const [name, status] of examples) {
+    const operation = page.locator(`#operations-${name}`);
+    await operation.locator('.opblock-summary-control').first().click();
+    const parameter = name === 'Chats-list_user_chats' ? ['user_id', 'user123'] : ['chat_id', chat];
+    const field = operation.locator(`tr[data-param-name="${parameter[0]}"] input`);
+    assert.equal(await field.inputValue(), parameter[1], `${name}: ${parameter[0]}`);
+    const answer = await execute(page, operation);
+    assert.equal(answer.status, status, `${name}: ${JSON.stringify(answer.body)}`);
+  }
+  console.log(`went through the examples of ${examples.length} operations with the new chat`);
+}
+
 // Presses Execute and reads the answer from the page, as a person would. The form is open and filled in already.
 async function execute(page, operation) {
-  const answered = page.waitForResponse(response => response.request().method() === 'POST');
+  const answered = page.waitForResponse(response => response.url().includes('/api/v1/'));
   await operation.locator('.btn.execute').click();
   await answered;
   const answer = operation.locator('.live-responses-table .response');

@@ -64,7 +64,7 @@ async fn swagger_ui_shows_this_document_and_asks_the_server_it_came_from() {
     let page = String::from_utf8(client.get("/docs/", 200).await.body).unwrap();
     assert!(page.contains("swagger-ui"), "{page}");
     let start = String::from_utf8(client.get("/docs/swagger-initializer.js", 200).await.body).unwrap();
-    for option in ["\"persistAuthorization\": true", "\"tryItOutEnabled\": true", "./openapi.json"] {
+    for option in ["\"persistAuthorization\": true", "\"tryItOutEnabled\": true", "./openapi.json", "followLinks"] {
         assert!(start.contains(option), "{option} in {start}");
     }
     let mut shown = client.get("/docs/openapi.json", 200).await.json();

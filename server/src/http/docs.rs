@@ -23,6 +23,8 @@ pub(crate) const OPENAPI_31: &str = "/openapi-3.1.json";
 pub(crate) const ASYNCAPI: &str = "/asyncapi.json";
 /// Where Swagger UI is served.
 pub(crate) const SWAGGER_UI: &str = "/docs/";
+/// Makes Swagger UI fill in what an answer's links name.
+const FOLLOW_LINKS: &str = include_str!("follow_links.js");
 
 /// A document, byte for byte as it is committed, under the name of an operation.
 pub(crate) fn document(operation: &'static str, document: &Value) -> impl Endpoint + use<> {
@@ -30,7 +32,8 @@ pub(crate) fn document(operation: &'static str, document: &Value) -> impl Endpoi
     make_sync(move |_| named(operation, shared_json(&document)))
 }
 
-/// The files of Swagger UI. It remembers the key that was entered, and its forms are open for input.
+/// The files of Swagger UI. It remembers the key that was entered, its forms are open for input, and those of a chat have the
+/// id of the one that was created last.
 pub(crate) fn swagger_ui(document: &Value) -> impl Endpoint + use<> {
     // The interface asks the first server of the document, so it gets one whose first server is the one it came from.
     let mut local = document.clone();
@@ -66,8 +69,8 @@ fn swagger_ui_file(name: &str, config: &Arc<Config<'static>>) -> poem::Result<Re
         Ok(Some(file)) => {
             let bytes = match file.bytes {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                // The one that holds the configuration, which is small.
-                Cow::Owned(bytes) => bytes.into(),
+                // The script that starts Swagger UI with this configuration, which is small.
+                Cow::Owned(start) => [&start, FOLLOW_LINKS.as_bytes()].concat().into(),
             };
             let response = Response::builder()
                 .content_type(&file.content_type)

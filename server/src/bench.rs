@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        chats::bodies::{ChatDetails, CreateChatRequest},
+        chat::ChatDetails,
+        chats::bodies::CreateChatRequest,
         cursor::{self, List},
-        messages::{self, SendMessageRequest},
+        message,
+        messages::SendMessageRequest,
     },
     chat::{Chat, Message, NewChat, NewMessage, Origin, UserId},
     http::{answer::Created, body},
@@ -40,7 +42,7 @@ pub fn write_chat(chat: Chat) -> Response {
 
 /// The answer of `send_message`.
 pub fn write_message(message: Message) -> Response {
-    Created::new(messages::Message::from(message), false).into_response()
+    Created::new(message::Message::from(message), false).into_response()
 }
 
 /// A cursor of the list of a chat's messages.

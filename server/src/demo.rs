@@ -28,7 +28,7 @@ use crate::{
         answer::{Created, Issued},
         body::{FromMembers, Json, JsonBody, Members},
         context::Context,
-        docs::named,
+        named::named,
         origin,
         path::Path,
         problem::{Code, Problem},

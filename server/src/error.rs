@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-use crate::chat::Violation;
+use crate::validation::Violation;
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;

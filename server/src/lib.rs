@@ -47,3 +47,4 @@ mod deadline;
 mod demo;
 mod http;
 mod lock;
+mod validation;

@@ -9,18 +9,16 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-pub(super) use self::bodies::example;
 use self::{
-    bodies::{
-        Chat, ChatDeleted, ChatDetails, ChatList, ChatPage, ChatSummary, CreateChatRequest, DELETED, UpdateChatRequest,
-    },
+    bodies::{ChatDeleted, ChatList, ChatPage, ChatSummary, CreateChatRequest, DELETED, UpdateChatRequest},
     queries::{DeleteChatQuery, ListChatsQuery, ListUserChatsQuery, filter_list},
 };
 use super::{
     Tag,
+    chat::{Chat, ChatDetails},
     cursor::List,
-    paging::{Count, Items},
-    values::{ChatId, Nullable, Timestamp},
+    paging::Items,
+    values::{ChatId, Count, Nullable, Timestamp},
 };
 use crate::{
     chat::{Chats, UserId},

@@ -1,10 +1,12 @@
 //! The REST interface: one file a noun, each with its handlers and its schema types; of a large noun, the latter are in
 //! files below it. Together they are the document.
 
+pub(crate) mod chat;
 pub(crate) mod chats;
 pub(crate) mod cursor;
 mod date_time;
 mod document;
+pub(crate) mod message;
 pub(crate) mod messages;
 pub(crate) mod paging;
 pub(crate) mod tickets;

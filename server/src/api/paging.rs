@@ -14,11 +14,9 @@ use crate::{
 
 use super::{
     cursor::{Cursor, List, Place},
-    values::parameter_words,
+    values::{Count, parameter_words},
 };
 
-/// How many of something there are, or come before something.
-pub(crate) type Count = Integer<0>;
 /// How many things a page has at most.
 pub(super) type Limit = Integer<1, { Window::<()>::MAX_LIMIT as i64 }>;
 /// The things of a page.

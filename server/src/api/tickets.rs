@@ -9,8 +9,7 @@ use serde_json::json;
 
 use super::{
     Tag,
-    chats::example,
-    values::{ChatId, RevealedTicket, Timestamp},
+    values::{ChatId, RevealedTicket, Timestamp, example},
 };
 use crate::{
     chat::{self, Tickets, UserId},

@@ -20,12 +20,15 @@ use crate::{
     },
     http::{
         body::{FromMember, text},
-        bounded::{describe, text_schema},
+        bounded::{Integer, describe, text_schema},
         path::FromPath,
         problem::Code,
         query::FromParameter,
     },
 };
+
+/// How many of something there are, or come before something.
+pub(crate) type Count = Integer<0>;
 
 impl FromPath for UserId {
     const NOT_FOUND: Code = Code::UserNotFound;
@@ -252,3 +255,8 @@ describe_words!(Status: "active" => Status::Active, "closed" => Status::Closed);
 describe_words!(Role: "user" => Role::User, "assistant" => Role::Assistant);
 describe_words!(FinishReason: "stop" => FinishReason::Stop, "length" => FinishReason::Length,
     "cancelled" => FinishReason::Cancelled, "interrupted" => FinishReason::Interrupted, "error" => FinishReason::Error);
+
+/// An example of a schema, out of JSON.
+pub(crate) fn example<T: ParseFromJSON>(json: serde_json::Value) -> T {
+    T::parse_from_json(Some(json)).unwrap_or_else(|error| panic!("an example breaks a rule: {}", error.into_message()))
+}

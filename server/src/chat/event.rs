@@ -1,9 +1,9 @@
-use chrono::{DateTime, Utc};
+//! Where a message came from, and who is told of it.
+
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Chat, Message};
+use super::Message;
 use crate::tenant::TenantId;
 
 /// One live connection to a chat, among those of this process.
@@ -52,21 +52,4 @@ pub trait Listener: Send + Sync + 'static {
 /// Nobody listens.
 impl Listener for () {
     fn message_stored(&self, _: TenantId, _: &Message, _: Origin) {}
-}
-
-/// Knows which chats have live connections.
-pub trait Connections: Send + Sync + 'static {
-    /// Whether a tenant has any to a chat.
-    fn are_open(&self, tenant: TenantId, chat: Uuid) -> bool;
-
-    /// Tells a chat's connections that its title, metadata or status was changed to what `chat` says; `at` is the event's
-    /// timestamp.
-    fn chat_updated(&self, chat: &Chat, at: DateTime<Utc>);
-
-    /// Ends a chat's connections and its answer: the chat was deleted.
-    fn chat_deleted(&self, chat: Uuid);
-
-    /// Cancels the answer that streams in a chat, which is about to be closed or was closed. Returns a token that is
-    /// cancelled once what has come of the answer is stored or lost; `None` if no answer streams.
-    fn cancel_answer(&self, chat: Uuid) -> Option<CancellationToken>;
 }

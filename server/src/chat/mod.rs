@@ -17,7 +17,9 @@ macro_rules! checked_text {
     };
 }
 
+mod chat;
 mod chats;
+mod connections;
 mod event;
 mod idempotency;
 mod merge_patch;
@@ -27,40 +29,24 @@ mod metadata;
 mod page;
 mod raw_object;
 mod text;
+mod ticket;
 mod tickets;
 mod title;
 mod user;
 
-pub use chats::{Chat, ChatPatch, Chats, Created, Deleted, NewChat, Status, Updated};
-pub use event::{ConnectionId, Connections, FinishReason, Listener, Origin};
+pub use crate::validation::Violation;
+pub(crate) use crate::validation::pointer_step;
+pub use chat::{Chat, ChatPatch, Created, Deleted, NewChat, Status, Updated};
+pub use chats::Chats;
+pub use connections::Connections;
+pub use event::{ConnectionId, FinishReason, Listener, Origin};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMessage, Role};
 pub use messages::Messages;
 pub use metadata::{Metadata, MetadataPatch};
 pub use page::{ActivityPlace, ChatFilter, ChatPlace, ChatWindow, Label, MessagePlace, Order, Page, Start, Window};
 pub(crate) use raw_object::{Name, Names, RawObject};
-pub use tickets::{IssuedTicket, Redemption, Ticket, TicketGrant, Tickets};
+pub use ticket::{IssuedTicket, Redemption, Ticket, TicketGrant};
+pub use tickets::Tickets;
 pub use title::Title;
 pub use user::UserId;
-
-/// A rule that a value breaks: where inside the value (a JSON pointer, RFC 6901; empty for the value itself) and a
-/// sentence without a subject, such as `must not be empty`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Where, relative to the value.
-    pub pointer: String,
-    /// What is wrong, in words for the caller. Never repeats the value.
-    pub detail: String,
-}
-
-impl Violation {
-    /// A violation by the value as a whole.
-    pub fn new(detail: impl Into<String>) -> Self {
-        Self { pointer: String::new(), detail: detail.into() }
-    }
-}
-
-/// One step of a JSON pointer (RFC 6901): a slash and the member's name, escaped.
-pub(crate) fn pointer_step(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}

@@ -4,13 +4,12 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make_sync, http::header, web::Redirect};
-use poem_openapi::OperationId;
+use poem::{Endpoint, Request, Response, endpoint::make_sync, http::header, web::Redirect};
 use serde_json::{Value, json};
 use utoipa_swagger_ui::Config;
 
 use super::{
-    listen::SharedBody,
+    named::{named, shared},
     problem::{Code, Problem},
 };
 use crate::{api, error::Cause};
@@ -58,12 +57,6 @@ fn shared_json(json: &Bytes) -> Response {
     shared(Response::builder().content_type("application/json").body(json.clone()))
 }
 
-/// Marks an answer whose body all connections share.
-pub(crate) fn shared(mut response: Response) -> Response {
-    response.set_data(SharedBody);
-    response
-}
-
 fn swagger_ui_file(name: &str, config: &Arc<Config<'static>>) -> poem::Result<Response> {
     match utoipa_swagger_ui::serve(name, config.clone()) {
         Ok(Some(file)) => {
@@ -83,11 +76,4 @@ fn swagger_ui_file(name: &str, config: &Arc<Config<'static>>) -> poem::Result<Re
         Ok(None) => Err(Problem::new(Code::NotFound).into()),
         Err(error) => Err(Problem::because(Code::Internal, Cause::new(error.to_string())).into()),
     }
-}
-
-/// Names an operation that is not in the document, for the log and the metrics.
-pub(crate) fn named(operation: &'static str, response: impl IntoResponse) -> Response {
-    let mut response = response.into_response();
-    response.set_data(OperationId(operation));
-    response
 }

@@ -6,7 +6,7 @@ use poem::{Endpoint, Request, Response, endpoint::make, endpoint::make_sync};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    docs::named,
+    named::named,
     problem::{Code, Problem},
 };
 use crate::{metrics::Metrics, store::Store};

@@ -17,6 +17,7 @@ pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod idempotency;
 pub(crate) mod listen;
+pub(crate) mod named;
 pub(crate) mod origin;
 pub(crate) mod path;
 pub(crate) mod paths;

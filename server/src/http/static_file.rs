@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use poem::{Response, http::header};
 
-use super::docs::{named, shared};
+use super::named::{named, shared};
 
 /// Nothing but files of this server, no script or style in the markup, and no markup out of a string: the browser refuses
 /// text of users that is taken for code by mistake.

@@ -21,18 +21,15 @@ use super::{
     upgrade,
 };
 use crate::{
-    api::{
-        paging::Count,
-        values::{ChatId, ticket_schema},
-    },
+    api::values::{ChatId, Count, ticket_schema},
     chat::{Redemption, Ticket, TicketGrant, UserId, Violation},
     error::{Cause, Error},
     http::{
         auth::{self, Caller},
         bounded::text_schema,
         context::Context,
-        docs::named,
         field_error::FieldError,
+        named::named,
         problem::{Code, Failure, Operation, Problem},
         query::{FromParameter, FromQuery, Parameter, Parameters, Query},
     },

@@ -1,24 +1,17 @@
+//! Who calls.
+
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use moka::future::Cache;
 use uuid::Uuid;
 
-use super::{ApiKey, KeyRecord, TenantId};
+use super::{ApiKey, KeyRecord, Principal};
 use crate::{
     clock::Clock,
     error::{Error, Result},
     secret::SecretHash,
     store::Store,
 };
-
-/// What a valid key stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Principal {
-    /// Whose key it is.
-    pub tenant: TenantId,
-    /// The key's id, what `parlor key revoke` takes.
-    pub key: Uuid,
-}
 
 /// Tells which tenant a key belongs to.
 ///

@@ -12,10 +12,9 @@ use uuid::Uuid;
 use super::{ErrorCode, kind::Kind};
 use crate::{
     api::{
-        chats::bodies::ChatDetails,
-        messages::Message,
-        paging::Count,
-        values::{Nullable, Timestamp},
+        chat::ChatDetails,
+        message::Message,
+        values::{Count, Nullable, Timestamp},
     },
     chat::{self, ClientMessageId, Content, FinishReason, UserId},
     http::{

@@ -16,10 +16,9 @@ use super::{
 };
 use crate::{
     api::{
-        chats::bodies::ChatDetails,
-        messages::Message,
-        paging::Count,
-        values::{Nullable, Timestamp},
+        chat::ChatDetails,
+        message::Message,
+        values::{Count, Nullable, Timestamp},
     },
     chat::{ClientMessageId, FinishReason, UserId},
     http::bounded::Integer,

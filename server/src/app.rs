@@ -7,16 +7,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assistant::Assistant,
-    chat::{Chats, Messages, Tickets},
-    clock::{Clock, DeletionTime, Moments, SystemClock},
-    config::{Config, Limits},
+    base::{
+        clock::{Clock, DeletionTime, Moments, SystemClock},
+        error::{Error, Result},
+        metrics::Metrics,
+    },
+    config::Config,
     demo,
-    error::{Error, Result},
-    http::{cors::Cors, listen, stack},
-    metrics::Metrics,
+    http::{cors::Cors, listen},
     realtime::{Answers, Broadcast, Hub, Parts, Realtime},
+    router::{self, Services},
+    service::{Authenticator, Bootstrap, Chats, Messages, Tenants, Tickets},
     store::{Opener, Store},
-    tenant::{Authenticator, Bootstrap, Tenants},
 };
 
 pub use crate::http::listen::BoundPort;
@@ -38,21 +40,6 @@ pub struct App {
     moments: Moments,
     bootstrap: Bootstrap,
     services: Services,
-}
-
-/// What the handlers need.
-#[derive(Debug)]
-pub(crate) struct Services {
-    pub(crate) chats: Arc<Chats>,
-    pub(crate) messages: Arc<Messages>,
-    pub(crate) tickets: Arc<Tickets>,
-    pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) store: Store,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) realtime: Arc<Realtime>,
-    pub(crate) cors: Cors,
-    pub(crate) demo: Option<demo::Backend>,
 }
 
 impl App {
@@ -192,7 +179,7 @@ impl App {
                 realtime.close().await;
             });
         };
-        let requests = listen::serve(listener, stack::stack(services, shutdown.clone()), &limits, closing.clone());
+        let requests = listen::serve(listener, router::stack(services, shutdown.clone()), &limits, closing.clone());
         tokio::join!(delay, requests, live);
         sweep.abort();
         store.close().await;

@@ -8,21 +8,19 @@ use poem::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use crate::{
-    api::{
-        chat::ChatDetails,
-        chats::bodies::CreateChatRequest,
-        cursor::{self, List},
-        message,
-        messages::SendMessageRequest,
-    },
-    chat::{Chat, Message, NewChat, NewMessage, Origin, UserId},
-    http::{answer::Created, body},
+    api::{chats::bodies::CreateChatRequest, messages::SendMessageRequest},
+    domain::{Chat, Message, NewChat, NewMessage, Origin, TenantId, UserId},
+    http::{body, response::Created},
     realtime::{
         RealtimeLimits,
         hub::{Hub, Membership},
+    },
+    wire::{
+        chat::ChatDetails,
+        cursor::{self, List},
+        message,
         protocol::event::{MessageCreated, MessageStreamToken, encode},
     },
-    tenant::TenantId,
 };
 
 /// The body of `create_chat`, read and checked; `None` when something is wrong with it.

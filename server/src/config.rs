@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     assistant::{AssistantLimits, Provider},
+    domain::ApiKey,
     realtime::RealtimeLimits,
     store::{DatabaseLimits, DatabaseUrl, WriterLimits},
-    tenant::ApiKey,
 };
 
 /// How a server runs.

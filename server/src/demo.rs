@@ -18,14 +18,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    api::{
-        tickets::Ticket,
-        values::{ChatId, Nullable, Timestamp},
-    },
-    chat::{Chat, Chats, Metadata, NewChat, Status, Tickets, Title, UserId},
-    error::Error,
+    api::tickets::Ticket,
+    base::error::Error,
+    domain::{Chat, Metadata, NewChat, Principal, Status, Title, UserId},
     http::{
-        answer::{Created, Issued},
         body::{FromMembers, Json, JsonBody, Members},
         context::Context,
         named::named,
@@ -33,9 +29,11 @@ use crate::{
         path::Path,
         problem::{Code, Problem},
         query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
+        response::{Created, Issued},
         static_file::static_file,
     },
-    tenant::{Authenticator, Principal},
+    service::{Authenticator, Chats, Tickets},
+    wire::values::{ChatId, Nullable, Timestamp},
 };
 
 /// The name of the key that the demo's tickets live by.

@@ -31,20 +31,43 @@ pub mod assistant;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub mod bench;
-pub mod chat;
-pub mod clock;
-pub mod commands;
+pub mod cli;
 pub mod config;
-pub mod error;
-pub mod metrics;
 pub mod realtime;
-pub mod secret;
 pub mod store;
-pub mod tenant;
 
 mod api;
-mod deadline;
+mod base;
 mod demo;
+mod docs;
+mod domain;
+mod health;
+mod home;
 mod http;
-mod lock;
-mod validation;
+mod router;
+mod service;
+mod wire;
+
+pub use base::{clock, error, metrics, secret};
+
+/// Chats, messages and tickets: the values and the use cases.
+pub mod chat {
+    pub use crate::{
+        base::validation::Violation,
+        domain::{
+            ActivityPlace, Chat, ChatFilter, ChatPatch, ChatPlace, ChatWindow, ClientMessageId, ConnectionId, Content,
+            Created, Deleted, Fingerprint, FinishReason, Idempotency, IdempotencyKey, IssuedTicket, Label, Listener,
+            MediaType, MediaUrl, Message, MessagePlace, Metadata, MetadataPatch, NewChat, NewMessage, Order, Origin,
+            Page, Redemption, Role, Start, Status, Ticket, TicketGrant, Title, Updated, UserId, Window,
+        },
+        service::{Chats, Connections, Messages, Tickets},
+    };
+}
+
+/// Tenants and their API keys.
+pub mod tenant {
+    pub use crate::{
+        domain::{ApiKey, IssuedKey, KeyRecord, Principal, TenantId, TenantRecord},
+        service::{Authenticator, Bootstrap, Tenants},
+    };
+}

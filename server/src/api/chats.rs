@@ -13,24 +13,24 @@ use self::{
     bodies::{ChatDeleted, ChatList, ChatPage, ChatSummary, CreateChatRequest, DELETED, UpdateChatRequest},
     queries::{DeleteChatQuery, ListChatsQuery, ListUserChatsQuery, filter_list},
 };
-use super::{
-    Tag,
-    chat::{Chat, ChatDetails},
-    cursor::List,
-    paging::Items,
-    values::{ChatId, Count, Nullable, Timestamp},
-};
+use super::{Tag, paging::Items};
 use crate::{
-    chat::{Chats, UserId},
+    domain::UserId,
     http::{
-        answer::Created,
-        auth::Caller,
         body::{Json, JsonBody},
         bounded::Text,
         idempotency::IdempotencyHeader,
         path::Path,
         problem::{Code, Failure, Operation},
         query::Query,
+        response::Created,
+    },
+    service::Chats,
+    wire::{
+        auth::Caller,
+        chat::{Chat, ChatDetails},
+        cursor::List,
+        values::{ChatId, Count, Nullable, Timestamp},
     },
 };
 
@@ -168,7 +168,7 @@ impl ChatsApi {
 }
 
 /// See [`ChatsApi::create_chat`].
-pub(super) struct CreateChat;
+pub(crate) struct CreateChat;
 
 impl Operation for CreateChat {
     const ID: &'static str = "create_chat";
@@ -179,7 +179,7 @@ impl Operation for CreateChat {
 }
 
 /// See [`ChatsApi::list_chats`].
-pub(super) struct ListChats;
+pub(crate) struct ListChats;
 
 impl Operation for ListChats {
     const ID: &'static str = "list_chats";
@@ -188,7 +188,7 @@ impl Operation for ListChats {
 }
 
 /// See [`ChatsApi::list_user_chats`].
-pub(super) struct ListUserChats;
+pub(crate) struct ListUserChats;
 
 impl Operation for ListUserChats {
     const ID: &'static str = "list_user_chats";
@@ -197,7 +197,7 @@ impl Operation for ListUserChats {
 }
 
 /// See [`ChatsApi::get_chat`].
-pub(super) struct GetChat;
+pub(crate) struct GetChat;
 
 impl Operation for GetChat {
     const ID: &'static str = "get_chat";
@@ -206,7 +206,7 @@ impl Operation for GetChat {
 }
 
 /// See [`ChatsApi::update_chat`].
-pub(super) struct UpdateChat;
+pub(crate) struct UpdateChat;
 
 impl Operation for UpdateChat {
     const ID: &'static str = "update_chat";
@@ -217,7 +217,7 @@ impl Operation for UpdateChat {
 }
 
 /// See [`ChatsApi::delete_chat`].
-pub(super) struct DeleteChat;
+pub(crate) struct DeleteChat;
 
 impl Operation for DeleteChat {
     const ID: &'static str = "delete_chat";

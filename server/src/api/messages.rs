@@ -9,24 +9,25 @@ use serde_json::json;
 
 use super::{
     Tag,
-    cursor::{Cursor, List},
-    message::Message,
     paging::{self, Items, Limit, Paging, default_limit, next_cursor},
-    values::{ChatId, Count, Nullable, example},
 };
 use crate::{
-    chat::{
-        ClientMessageId, Content, MediaType, MediaUrl, Messages, Metadata, NewMessage, Order, Origin, Role, UserId,
-    },
     config::Limits,
+    domain::{ClientMessageId, Content, MediaType, MediaUrl, Metadata, NewMessage, Order, Origin, Role, UserId},
     http::{
-        answer::Created,
-        auth::Caller,
         body::{FromMembers, Json, JsonBody, Members},
         idempotency::IdempotencyHeader,
         path::Path,
         problem::{Code, Failure, Operation},
         query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
+        response::Created,
+    },
+    service::Messages,
+    wire::{
+        auth::Caller,
+        cursor::{Cursor, List},
+        message::Message,
+        values::{ChatId, Count, Nullable, example},
     },
 };
 
@@ -97,7 +98,7 @@ impl MessagesApi {
 }
 
 /// See [`MessagesApi::list_messages`].
-pub(super) struct ListMessages;
+pub(crate) struct ListMessages;
 
 impl Operation for ListMessages {
     const ID: &'static str = "list_messages";
@@ -106,7 +107,7 @@ impl Operation for ListMessages {
 }
 
 /// See [`MessagesApi::send_message`].
-pub(super) struct SendMessage;
+pub(crate) struct SendMessage;
 
 impl Operation for SendMessage {
     const ID: &'static str = "send_message";
@@ -122,7 +123,7 @@ impl Operation for SendMessage {
     type Query = ();
 }
 
-pub(super) struct ListMessagesQuery {
+pub(crate) struct ListMessagesQuery {
     after_seq: Option<i64>,
     paging: Paging,
 }

@@ -1,21 +1,10 @@
 //! The REST interface: one file a noun, each with its handlers and its schema types; of a large noun, the latter are in
-//! files below it. Together they are the document.
+//! files below it.
 
-pub(crate) mod chat;
 pub(crate) mod chats;
-pub(crate) mod cursor;
-mod date_time;
-mod document;
-pub(crate) mod message;
 pub(crate) mod messages;
 pub(crate) mod paging;
 pub(crate) mod tickets;
-pub(crate) mod values;
-
-pub(crate) use document::{
-    answers::without_patterns_in_components, document, document_31, json_schema::json_schema, named::name_schemas,
-    render, service,
-};
 
 /// The document's sections.
 #[derive(poem_openapi::Tags)]

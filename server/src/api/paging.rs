@@ -3,18 +3,18 @@
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 
 use crate::{
-    chat::{Order, Page, Start, Violation, Window},
+    base::validation::Violation,
+    domain::{Order, Page, Start, Window},
     http::{
         bounded::{self, Integer},
         field_error::FieldError,
         problem::Problem,
         query::{FromParameter, Parameter, Parameters},
     },
-};
-
-use super::{
-    cursor::{Cursor, List, Place},
-    values::{Count, parameter_words},
+    wire::{
+        cursor::{Cursor, List, Place},
+        values::{Count, parameter_words},
+    },
 };
 
 /// How many things a page has at most.

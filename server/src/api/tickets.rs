@@ -7,18 +7,19 @@ use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    Tag,
-    values::{ChatId, RevealedTicket, Timestamp, example},
-};
+use super::Tag;
 use crate::{
-    chat::{self, Tickets, UserId},
+    domain::{self, UserId},
     http::{
-        answer::Issued,
-        auth::Caller,
         body::{FromMembers, JsonBody, Members},
         path::Path,
         problem::{Code, Failure, Operation},
+        response::Issued,
+    },
+    service::Tickets,
+    wire::{
+        auth::Caller,
+        values::{ChatId, RevealedTicket, Timestamp, example},
     },
 };
 
@@ -53,7 +54,7 @@ impl TicketsApi {
 }
 
 /// See [`TicketsApi::create_ticket`].
-pub(super) struct CreateTicket;
+pub(crate) struct CreateTicket;
 
 impl Operation for CreateTicket {
     const ID: &'static str = "create_ticket";
@@ -93,8 +94,8 @@ pub(crate) struct Ticket {
     expires_at: Timestamp,
 }
 
-impl From<chat::IssuedTicket> for Ticket {
-    fn from(issued: chat::IssuedTicket) -> Self {
+impl From<domain::IssuedTicket> for Ticket {
+    fn from(issued: domain::IssuedTicket) -> Self {
         Self { ticket: RevealedTicket(issued.ticket), expires_at: Timestamp(issued.expires_at) }
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use reqwest::{Url, header::HeaderValue};
 
 use super::Answer;
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// Which assistant there is.
 #[derive(Debug, Clone, Default)]
@@ -180,7 +180,7 @@ impl fmt::Debug for BearerToken {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::config::*;
 
     #[test]
     fn a_path_is_joined_with_and_without_a_slash_between() {

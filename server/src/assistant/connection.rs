@@ -6,7 +6,7 @@ use reqwest::{Client, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// A client that goes straight to its target: no proxies of the environment, no redirects, no further attempts.
 pub(super) fn client(needs_tls: bool, connect: Duration) -> Result<Client, Error> {

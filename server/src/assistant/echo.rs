@@ -47,7 +47,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::echo::*;
 
     #[test]
     fn words_keep_all_white_space() {

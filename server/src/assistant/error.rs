@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::chat::FinishReason;
+use crate::domain::FinishReason;
 
 /// Why there is no answer, or no more of it.
 ///

@@ -152,7 +152,7 @@ pub(super) fn interrupted(error: reqwest::Error) -> AssistantError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::events::*;
 
     fn parse(text: &str, size: usize) -> Vec<Received> {
         let mut parser = Parser::default();

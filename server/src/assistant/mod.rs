@@ -32,12 +32,12 @@ pub use self::{
     error::AssistantError,
 };
 use self::{echo::Echo, openai::Completions};
-use crate::{chat::Role, error::Error};
+use crate::{base::error::Error, domain::Role};
 
 /// An answer as it comes into being. Dropping it cancels the work behind it.
 ///
 /// From [`Assistant::answer`] it keeps these rules: no token is empty, together they are a valid
-/// [`Content`](crate::chat::Content), and after the first error it ends. A stream that ended without an error had at
+/// [`Content`](crate::domain::Content), and after the first error it ends. A stream that ended without an error had at
 /// least one token.
 pub type TokenStream = Pin<Box<dyn Stream<Item = Result<String, AssistantError>> + Send>>;
 
@@ -97,7 +97,7 @@ impl Assistant {
 
     /// Begins an answer; `None` when nobody answers.
     ///
-    /// An answer longer than [`Content::MAX_CHARS`](crate::chat::Content::MAX_CHARS) is cut there and ends with
+    /// An answer longer than [`Content::MAX_CHARS`](crate::domain::Content::MAX_CHARS) is cut there and ends with
     /// [`AssistantError::LengthLimit`], as does one that the model's own limit of tokens cut.
     pub fn answer(&self, conversation: Conversation) -> Option<TokenStream> {
         self.provider.as_ref().map(|provider| storable::storable(provider.answer(conversation)))

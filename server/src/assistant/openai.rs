@@ -25,7 +25,7 @@ use super::{
     prompt,
     reasoning::ReasoningFilter,
 };
-use crate::{chat::Role, error::Error};
+use crate::{base::error::Error, domain::Role};
 
 /// The number of bytes of a refusal's body that are read; the log shows [`EXCERPT_CHARS`] of them.
 const EXCERPT_BYTES: usize = 4_096;

@@ -1,7 +1,7 @@
 //! Shapes a conversation for a model: begins with the user, alternates, and fits a budget.
 
 use super::Turn;
-use crate::chat::Role;
+use crate::domain::Role;
 
 /// Separates messages that are merged into one turn.
 const SEPARATOR: &str = "\n\n";
@@ -69,7 +69,7 @@ fn estimate(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::prompt::*;
 
     /// Returns the turns that the bits of `pattern` describe, lowest first, ending with a question.
     fn turns(pattern: u32, count: u32) -> Vec<Turn> {

@@ -1,7 +1,7 @@
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{AssistantError, TokenStream};
-use crate::chat::Content;
+use crate::domain::Content;
 
 /// Keeps an answer within the rules of [`Content`]: removes NUL, cuts the answer at the maximum length of a message, which
 /// ends it with [`AssistantError::LengthLimit`], and reports an error instead of an empty answer.
@@ -38,7 +38,7 @@ pub(super) fn storable(tokens: TokenStream) -> TokenStream {
 mod tests {
     use futures_util::TryStreamExt as _;
 
-    use super::*;
+    use super::super::storable::*;
 
     fn tokens(tokens: &[&str]) -> TokenStream {
         let tokens: Vec<_> = tokens.iter().map(|token| Ok((*token).to_owned())).collect();

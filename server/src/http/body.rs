@@ -30,9 +30,12 @@ use super::{
     problem::{Code, Problem, request_id_header},
 };
 use crate::{
-    chat::{Names, RawObject, Violation, pointer_step},
+    base::{
+        error::Cause,
+        validation::{Violation, pointer_step},
+    },
     config::Limits,
-    error::Cause,
+    domain::{Names, RawObject},
 };
 
 /// The media type of JSON (RFC 8259).

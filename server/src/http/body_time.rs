@@ -56,7 +56,7 @@ impl BodyTime {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::body_time::*;
 
     fn started(now: Instant) -> BodyTime {
         let limits = Limits {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{body::text, query::FromParameter};
-use crate::chat::Violation;
+use crate::base::validation::Violation;
 
 /// The largest integer that every JSON reader keeps exact (RFC 8259, section 6).
 const MAX_EXACT: i64 = (1 << 53) - 1;
@@ -205,7 +205,7 @@ impl<T: ToJSON, const MAX: usize> ToJSON for Items<T, MAX> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::bounded::*;
 
     #[test]
     fn text_is_counted_in_characters_and_cut_between_them() {

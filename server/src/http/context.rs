@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use poem::{Request, http::HeaderMap};
 use uuid::Uuid;
 
-use crate::tenant::TenantId;
+use crate::domain::TenantId;
 
 /// The header in which a request may bring an id and every answer carries one.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -65,7 +65,7 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::context::*;
 
     fn id(value: &'static str) -> String {
         let headers = [(REQUEST_ID, value)].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));

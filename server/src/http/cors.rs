@@ -20,9 +20,11 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
+    base::{
+        error::{Error, Result},
+        lock::lock,
+    },
     demo,
-    error::{Error, Result},
-    lock::lock,
 };
 
 /// Allows every origin.
@@ -67,7 +69,7 @@ struct Refusals {
 
 /// What a response says about its reader's origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Grant {
+pub(crate) enum Grant {
     /// Every origin may read it.
     AnyOrigin,
     /// This one may.
@@ -93,7 +95,7 @@ impl Cors {
     ///
     /// # Errors
     /// `forbidden` when some origins are listed and the request comes from a page of another one.
-    pub(super) fn check(&self, request: &Request) -> std::result::Result<Grant, Problem> {
+    pub(crate) fn check(&self, request: &Request) -> std::result::Result<Grant, Problem> {
         let is_private = is_private(request.uri().path());
         if self.allowed.is_empty() {
             return Ok(if is_private { Grant::Nothing } else { Grant::AnyOrigin });
@@ -113,12 +115,12 @@ impl Cors {
     }
 
     /// Returns what the response to a request says whose head could not be read.
-    pub(super) fn of_unread_head(&self) -> Grant {
+    pub(crate) fn of_unread_head(&self) -> Grant {
         if self.allowed.is_empty() { Grant::AnyOrigin } else { Grant::Nothing }
     }
 
     /// Adds the headers of `grant` to `response`.
-    pub(super) fn apply(&self, grant: Grant, response: &mut Response) {
+    pub(crate) fn apply(&self, grant: Grant, response: &mut Response) {
         let headers = response.headers_mut();
         // On every response, with an origin or without: a cache must not give one to a page that lacks them.
         if !self.allowed.is_empty() {
@@ -157,14 +159,14 @@ impl Cors {
 }
 
 /// Whether a browser asks if a page may send the request that it wants to send.
-pub(super) fn is_preflight(request: &Request) -> bool {
+pub(crate) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Returns the answer to a preflight. It is the same for every path, so that a page can read why its request failed.
-pub(super) fn preflight() -> Response {
+pub(crate) fn preflight() -> Response {
     let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
     let allow: [(HeaderName, HeaderValue); 3] = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),

@@ -8,7 +8,7 @@ use super::{
     bounded::{describe, text_schema},
     problem::Detail,
 };
-use crate::chat::Violation;
+use crate::base::validation::Violation;
 
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
@@ -65,7 +65,7 @@ describe!(Pointer, text_schema(0, Self::MAX_CHARS), |json| text(&json).map(Self:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::field_error::*;
 
     fn pointer(text: &str) -> String {
         Pointer::new(text.to_owned()).0

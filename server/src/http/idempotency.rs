@@ -7,7 +7,10 @@ use poem_openapi::{
 };
 
 use super::{body::JsonBody, bounded::text_schema, field_error::FieldError, problem::Problem};
-use crate::chat::{Fingerprint, Idempotency, IdempotencyKey, Violation};
+use crate::{
+    base::validation::Violation,
+    domain::{Fingerprint, Idempotency, IdempotencyKey},
+};
 
 /// The header's name.
 const HEADER: &str = "Idempotency-Key";

@@ -7,10 +7,10 @@
 use percent_encoding::percent_decode_str;
 
 use super::{field_error::FieldError, problem::Problem};
-use crate::chat::pointer_step;
+use crate::base::validation::pointer_step;
 
 /// Whether `text` has two hexadecimal digits after each `%` and is UTF-8 once they are decoded.
-pub(super) fn is_decodable(text: &str) -> bool {
+pub(crate) fn is_decodable(text: &str) -> bool {
     let mut escapes = text.split('%');
     _ = escapes.next();
     let are_complete =
@@ -22,7 +22,7 @@ pub(super) fn is_decodable(text: &str) -> bool {
 ///
 /// # Errors
 /// `invalid_request`, which names each parameter that cannot be; `/query` stands for those whose name cannot be.
-pub(super) fn check_query(query: &str) -> Result<(), Problem> {
+pub(crate) fn check_query(query: &str) -> Result<(), Problem> {
     if is_decodable(query) {
         return Ok(());
     }
@@ -41,7 +41,7 @@ fn name_step(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::percent::*;
 
     #[test]
     fn only_complete_escapes_of_utf_8_are_decodable() {

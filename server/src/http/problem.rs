@@ -22,7 +22,7 @@ use super::{
     field_error::FieldError,
     query::FromQuery,
 };
-use crate::error::{Cause, Error};
+use crate::base::error::{Cause, Error};
 
 /// The media type of every failure.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";

@@ -5,7 +5,7 @@ use poem::{Request, RequestBody, error::Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::MetaSchema};
 
 use super::{field_error::FieldError, percent, problem::Problem};
-use crate::chat::Violation;
+use crate::base::validation::Violation;
 
 /// A value of one parameter.
 pub(crate) trait FromParameter: Sized {
@@ -120,7 +120,7 @@ impl Parameters {
         let mut unknown: Vec<String> = std::mem::take(&mut self.left).into_iter().map(|(name, _)| name).collect();
         unknown.dedup();
         for name in unknown {
-            let pointer = format!("/query{}", crate::chat::pointer_step(&name));
+            let pointer = format!("/query{}", crate::base::validation::pointer_step(&name));
             self.errors.push(FieldError::new(pointer, "is not a known parameter"));
         }
         self.errors

@@ -15,23 +15,23 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{
-    hub::Hub,
-    protocol::{
+use super::hub::Hub;
+use crate::{
+    assistant::{Assistant, AssistantError, Conversation, TokenStream, Turn},
+    base::{
+        clock::Moments,
+        error::{Error, Result},
+        lock::lock,
+    },
+    domain::{
+        Chat, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Metadata, NewMessage, Order,
+        Origin, Role, Start, Status, TenantId, Window,
+    },
+    service::{Chats, Messages},
+    wire::protocol::{
         ErrorCode,
         event::{Failed, encode},
     },
-};
-use crate::{
-    assistant::{Assistant, AssistantError, Conversation, TokenStream, Turn},
-    chat::{
-        Chat, Chats, ClientMessageId, Content, Created, FinishReason, Message, MessagePlace, Messages, Metadata,
-        NewMessage, Order, Origin, Role, Start, Status, Window,
-    },
-    clock::Moments,
-    error::{Error, Result},
-    lock::lock,
-    tenant::TenantId,
 };
 
 /// How often an answer is tried to be stored while the database does not answer.

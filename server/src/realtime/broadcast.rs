@@ -9,9 +9,8 @@ use super::{
     hub::Hub,
 };
 use crate::{
-    chat::{Listener, Message, Origin, Role},
-    clock::Moments,
-    tenant::TenantId,
+    base::clock::Moments,
+    domain::{Listener, Message, Origin, Role, TenantId},
 };
 
 /// Tells a chat's connections, and whoever answers.

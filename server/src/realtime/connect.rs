@@ -10,22 +10,14 @@ use poem::{
 use poem_openapi::registry::MetaSchema;
 use uuid::Uuid;
 
-use super::{
-    Realtime,
-    protocol::{
-        Close,
-        event::{ConnectionEstablished, UserCreated, encode},
-    },
-    session::Session,
-    socket::Socket,
-    upgrade,
-};
+use super::{Realtime, session::Session, socket::Socket, upgrade};
 use crate::{
-    api::values::{ChatId, Count, ticket_schema},
-    chat::{Redemption, Ticket, TicketGrant, UserId, Violation},
-    error::{Cause, Error},
+    base::{
+        error::{Cause, Error},
+        validation::Violation,
+    },
+    domain::{ApiKey, Redemption, TenantId, Ticket, TicketGrant, UserId},
     http::{
-        auth::{self, Caller},
         bounded::text_schema,
         context::Context,
         field_error::FieldError,
@@ -33,7 +25,14 @@ use crate::{
         problem::{Code, Failure, Operation, Problem},
         query::{FromParameter, FromQuery, Parameter, Parameters, Query},
     },
-    tenant::{ApiKey, TenantId},
+    wire::{
+        auth::{self, Caller},
+        protocol::{
+            Close,
+            event::{ConnectionEstablished, UserCreated, encode},
+        },
+        values::{ChatId, Count, ticket_schema},
+    },
 };
 
 /// Where connections are made.
@@ -53,7 +52,7 @@ pub(crate) fn connect(realtime: Arc<Realtime>) -> impl Endpoint<Output = Respons
 }
 
 /// See [`connect`].
-pub(super) struct ConnectChat;
+pub(crate) struct ConnectChat;
 
 impl Operation for ConnectChat {
     const ID: &'static str = "connect_chat";
@@ -206,7 +205,7 @@ const USER_ID: &str = "X-User-ID";
 const CHAT_ID: &str = "X-Chat-ID";
 
 /// What the query may say, headers may say.
-pub(super) const HEADERS: &[Parameter] = &[
+pub(crate) const HEADERS: &[Parameter] = &[
     Parameter { name: auth::HEADER, ..API_KEY },
     Parameter { name: USER_ID, ..USER },
     Parameter { name: CHAT_ID, ..CHAT },
@@ -226,7 +225,7 @@ impl FromParameter for Given {
     }
 }
 
-pub(super) struct ConnectByTicket {
+pub(crate) struct ConnectByTicket {
     ticket: Given,
     chat_id: Option<Given>,
     after_seq: Option<Count>,
@@ -245,15 +244,15 @@ impl FromQuery for ConnectByTicket {
     }
 }
 
-pub(super) struct ConnectQuery {
+pub(crate) struct ConnectQuery {
     user_id: Option<UserId>,
     chat_id: Option<Given>,
     after_seq: Option<Count>,
 }
 
-pub(super) const TICKET: Parameter =
+pub(crate) const TICKET: Parameter =
     Parameter { name: "ticket", description: "In place of key, user and chat.", schema: ticket_schema };
-pub(super) const API_KEY: Parameter = Parameter {
+pub(crate) const API_KEY: Parameter = Parameter {
     name: "api_key",
     description: "The tenant's API key.",
     schema: || text_schema(ApiKey::MIN_CHARS, ApiKey::MAX_CHARS),

@@ -12,10 +12,8 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, error::ProtocolError},
 };
 
-use super::{
-    metered::{self, Metered},
-    protocol::Close,
-};
+use super::metered::{self, Metered};
+use crate::wire::protocol::Close;
 
 /// How long a peer may take to answer a close frame.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use super::{
     member_scanner::MemberScanner,
     message_budget::{MessageBudget, MessagePermit},
-    protocol::Close,
 };
-use crate::chat::ClientMessageId;
+use crate::{domain::ClientMessageId, wire::protocol::Close};
 
 /// Bytes of content that a frame has at most when it is handed on, and that a message may have without a part of the
 /// budget. A multiple of 4: the mask of each piece is that of the frame.

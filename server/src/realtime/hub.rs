@@ -13,21 +13,18 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::{
-    inbox::{Delivery, Inbox, Item},
-    protocol::{
+use super::inbox::{Delivery, Inbox, Item};
+use crate::{
+    base::{clock::next_time, lock::lock},
+    domain::{Chat, ConnectionId, FinishReason, Message, Origin, TenantId, UserId},
+    service::Connections,
+    wire::protocol::{
         Close,
         event::{
             ChatUpdated, MessageCreated, MessageReceived, MessageStreamEnded, MessageStreamStarted, MessageStreamToken,
             UserTyping, encode,
         },
     },
-};
-use crate::{
-    chat::{Chat, ConnectionId, Connections, FinishReason, Message, Origin, UserId},
-    clock::next_time,
-    lock::lock,
-    tenant::TenantId,
 };
 
 /// A chat's room is behind one of so many locks, so that chats rarely wait for each other.

@@ -15,11 +15,10 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
-use super::protocol::Close;
 use crate::{
-    chat::{ConnectionId, UserId},
-    lock::lock,
-    tenant::TenantId,
+    base::lock::lock,
+    domain::{ConnectionId, TenantId, UserId},
+    wire::protocol::Close,
 };
 
 /// A stored message on its way to the connections of its chat, encoded once for all of them.
@@ -209,7 +208,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::inbox::*;
 
     fn inbox(limit: usize) -> Inbox {
         Inbox::new(ConnectionId(1), TenantId(Uuid::nil()), UserId::stored("u".into()), Uuid::nil(), limit)

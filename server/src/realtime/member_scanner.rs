@@ -103,7 +103,7 @@ impl MemberScanner {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::member_scanner::*;
 
     fn find(json: &str) -> Option<String> {
         let mut scanner = MemberScanner::new("id", 20);

@@ -28,8 +28,8 @@ use super::{
     RealtimeLimits,
     frame_filter::{FrameFilter, MessageBounds, SkippedMessage, Violation},
     message_budget::MessageBudget,
-    protocol::Close,
 };
+use crate::wire::protocol::Close;
 
 /// Bytes that are read for one message beyond twice its content: heads of frames, and what the last read takes of the next
 /// message.

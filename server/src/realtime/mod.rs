@@ -13,14 +13,13 @@
 //!
 //! # The life of a message
 //!
-//! A frame becomes a [`NewMessage`](crate::chat::NewMessage) and goes to the writer like one that came by REST. After the
+//! A frame becomes a [`NewMessage`](crate::domain::NewMessage) and goes to the writer like one that came by REST. After the
 //! commit the writer tells `broadcast`, which encodes the event once and puts it into every inbox of the chat; the
 //! sender's inbox gives it the acknowledgement instead. SQL is the truth: whatever an inbox lacks is read from there.
 
 mod answers;
 mod broadcast;
-mod connect;
-mod document;
+pub(crate) mod connect;
 #[cfg(feature = "echo")]
 mod echo;
 mod end;
@@ -31,7 +30,6 @@ mod limits;
 mod member_scanner;
 mod message_budget;
 mod metered;
-pub(crate) mod protocol;
 mod session;
 mod socket;
 mod upgrade;
@@ -43,18 +41,16 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{message_budget::MessageBudget, protocol::Close, session::Bounds};
+use self::{message_budget::MessageBudget, session::Bounds};
 use crate::{
-    chat::{Chats, Messages, Tickets},
-    clock::Moments,
-    metrics::RealtimeMetrics,
-    tenant::Authenticator,
+    base::{clock::Moments, metrics::RealtimeMetrics},
+    service::{Authenticator, Chats, Messages, Tickets},
+    wire::protocol::Close,
 };
 
 pub(crate) use answers::Answers;
 pub(crate) use broadcast::Broadcast;
 pub(crate) use connect::{PATH, connect};
-pub(crate) use document::document;
 #[cfg(feature = "echo")]
 pub(crate) use echo::{ECHO, echo};
 pub(crate) use hub::Hub;

@@ -24,14 +24,14 @@ use super::{
     answers::question_abandoned,
     frame_filter::{SkipReason, SkippedMessage},
     inbox::Item,
-    protocol::{
+};
+use crate::{
+    base::error::{Error, Result},
+    domain::{ClientMessageId, ConnectionId, Created, Message, Metadata, NewMessage, Origin, Role, UserId},
+    wire::protocol::{
         ClientFrame, ClientMessage, Close, ErrorCode,
         event::{Failed, MessageCreated, MessageReceived, Pong, encode},
     },
-};
-use crate::{
-    chat::{ClientMessageId, ConnectionId, Created, Message, Metadata, NewMessage, Origin, Role, UserId},
-    error::{Error, Result},
 };
 
 /// Bounds of a session.

@@ -22,14 +22,12 @@ use super::{
     end::{self, End},
     hub::Membership,
     metered::{self, Incoming, Metered},
-    protocol::Close,
     session::{Effect, Input, Session},
 };
 use crate::{
-    chat::{ClientMessageId, Created, Message, NewMessage, Order, Start, Window},
-    error::Result,
-    metrics::Counted,
-    tenant::TenantId,
+    base::{error::Result, metrics::Counted},
+    domain::{ClientMessageId, Created, Message, NewMessage, Order, Start, TenantId, Window},
+    wire::protocol::Close,
 };
 
 type Sent = (Option<ClientMessageId>, Result<Created<Message>>);

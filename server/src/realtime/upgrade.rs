@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 
 use super::{RealtimeLimits, message_budget::MessageBudget, metered::Metered};
 use crate::{
-    error::Cause,
+    base::error::Cause,
     http::{
         field_error::FieldError,
         listen::{Upgrade, Upgraded},
@@ -129,7 +129,7 @@ fn title(name: &HeaderName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::upgrade::*;
 
     fn asked(headers: &[(&str, &str)]) -> Result<HeaderValue, Problem> {
         let mut request = Request::builder();

@@ -16,7 +16,7 @@ use super::{
     entity::{chat, chat_label},
     labels, to_micros,
 };
-use crate::chat::{ActivityPlace, ChatFilter, Order, Start, Window};
+use crate::domain::{ActivityPlace, ChatFilter, Order, Start, Window};
 
 impl TenantScope<'_> {
     /// The chats that `filter` means, in the order of their last activity.

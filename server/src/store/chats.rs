@@ -20,12 +20,11 @@ use super::{
     to_micros,
 };
 use crate::{
-    chat::{
-        Chat, ChatFilter, ChatPlace, ChatWindow, Created, Idempotency, Metadata, Order, Page, Start, Status, Title,
-        Updated, UserId, Window,
+    base::error::{Cause, Error, Result},
+    domain::{
+        Chat, ChatFilter, ChatPlace, ChatWindow, Created, Idempotency, Metadata, Order, Page, Start, Status, TenantId,
+        Title, Updated, UserId, Window,
     },
-    error::{Cause, Error, Result},
-    tenant::TenantId,
 };
 
 impl TenantScope<'_> {

@@ -21,7 +21,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::sqlite_file::SqliteFile;
-use crate::metrics::WriterMetrics;
+use crate::base::metrics::WriterMetrics;
 
 /// Pages, of 4 KiB each, that the log grows by before it is copied. The more there are, the more of them are one page
 /// again and again, which is copied once; the fewer, the sooner a copy is done.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use sea_orm::DbBackend;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Where the data is: `sqlite://path` (created when missing) or `postgres://user:password@host/database`.
 ///
@@ -116,7 +116,7 @@ pub(super) fn known_parameters(url: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::database_url::*;
 
     #[test]
     fn a_database_url_never_shows_its_password() {

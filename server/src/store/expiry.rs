@@ -13,7 +13,7 @@ use super::{
     failure::fault,
     to_micros,
 };
-use crate::error::Result;
+use crate::base::error::Result;
 
 impl Store {
     /// Rows that one statement deletes at most: the writer waits as long as it takes.
@@ -26,7 +26,7 @@ impl Store {
     /// how many rows.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable).
+    /// [`Error::Unavailable`](crate::base::error::Error::Unavailable).
     pub async fn forget_expired(&self, now: DateTime<Utc>) -> Result<u64> {
         use idempotency_record::Column as Record;
         use ticket::Column as Ticket;

@@ -2,7 +2,7 @@
 
 use sea_orm::{DbErr, RuntimeErr};
 
-use crate::error::{Cause, Error};
+use crate::base::error::{Cause, Error};
 
 /// The kind of a database error, by which the caller decides how to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub(super) fn is_busy(error: &DbErr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::failure::*;
 
     #[test]
     fn each_code_has_its_meaning() {

@@ -20,9 +20,8 @@ use super::{
     to_micros,
 };
 use crate::{
-    error::Result,
-    secret::SecretHash,
-    tenant::{KeyRecord, TenantId},
+    base::{error::Result, secret::SecretHash},
+    domain::{KeyRecord, TenantId},
 };
 
 /// Whether the key `k` is valid at the moment `r.now`, in SQL.

@@ -9,10 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{connection::Transaction, entity::chat_label};
-use crate::{
-    chat::{Chat, Label, Metadata},
-    tenant::TenantId,
-};
+use crate::domain::{Chat, Label, Metadata, TenantId};
 
 /// The digest of one label.
 pub(super) fn digest(tenant: TenantId, label: &Label) -> Uuid {

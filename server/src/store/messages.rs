@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{TenantScope, entity::message, failure::fault, from_micros};
 use crate::{
-    chat::{
+    base::error::{Cause, Error, Result},
+    domain::{
         Chat, ClientMessageId, Content, Created, Idempotency, MediaType, MediaUrl, Message, MessagePlace, Metadata,
         NewMessage, Order, Page, Role, Start, UserId, Window,
     },
-    error::{Cause, Error, Result},
 };
 
 impl TenantScope<'_> {

@@ -58,9 +58,11 @@ pub use open::Opener;
 pub use writer::WriterLimits;
 
 use crate::{
-    deadline,
-    error::{Cause, Error, Result},
-    tenant::TenantId,
+    base::{
+        deadline,
+        error::{Cause, Error, Result},
+    },
+    domain::TenantId,
 };
 
 /// The open database. Cheap to clone.

@@ -33,10 +33,12 @@ use super::{
     writer::{FileBackend, Ledger, Postgres, Writer},
 };
 use crate::{
-    chat::Listener,
-    clock::Moments,
-    error::{Cause, Error, Result},
-    metrics::WriterMetrics,
+    base::{
+        clock::Moments,
+        error::{Cause, Error, Result},
+        metrics::WriterMetrics,
+    },
+    domain::Listener,
 };
 
 /// How long opening waits for the database, and for a SQLite file that another process is just creating.
@@ -335,7 +337,7 @@ async fn applied_steps(transaction: &DatabaseTransaction) -> std::result::Result
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::open::*;
 
     #[tokio::test]
     async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {

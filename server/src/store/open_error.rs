@@ -12,7 +12,7 @@ use std::{
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// The remedy where the reason is not one of those that have their own.
 const GENERAL_REMEDY: &str = "check --database-url and the database";
@@ -378,7 +378,7 @@ fn message(error: &DbErr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::open_error::*;
 
     fn explained(place: &Place, error: OpenError) -> String {
         match place.explain(error) {

@@ -12,15 +12,16 @@ use uuid::Uuid;
 
 use super::{Opener, Store, TenantScope, activity, chats::Chain, messages, reader::CHATS_AT, writer::LOOK_UPS};
 use crate::{
-    chat::{ActivityPlace, ChatFilter, Label, Order, Start, Status, UserId, Window},
-    clock::{Moments, SystemClock},
+    base::{
+        clock::{Moments, SystemClock},
+        metrics::Metrics,
+    },
     config::Limits,
-    metrics::Metrics,
+    domain::{ActivityPlace, ChatFilter, Label, Order, Start, Status, TenantId, UserId, Window},
     store::{
         entity::{chat, idempotency_record, ticket},
         test_database::TestDatabase,
     },
-    tenant::TenantId,
 };
 
 const ROWS: u32 = 50_000;

@@ -23,7 +23,7 @@ use super::{
     sqlite_file::{Integrity, SqliteFile},
     writer::Writer,
 };
-use crate::{
+use crate::base::{
     error::{Cause, Error, Result},
     lock::lock,
 };

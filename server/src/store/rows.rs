@@ -187,7 +187,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::rows::*;
 
     fn rows(count: usize) -> Rows {
         Rows::new(vec![

@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{DatabaseLimits, failure::file_fault};
-use crate::error::{Cause, Error, Result};
+use crate::base::error::{Cause, Error, Result};
 
 /// The permissions of a file that is created: its owner's alone, whatever the umask. SQLite gives the files beside a
 /// database the permissions of the database.
@@ -306,7 +306,7 @@ fn declared_length(header: &[u8; HEADER]) -> u64 {
 mod tests {
     use std::fs;
 
-    use super::*;
+    use super::super::sqlite_file::*;
 
     /// A file in WAL mode with a table, and a connection that keeps its log.
     fn database() -> (tempfile::TempDir, SqliteFile, Connection) {

@@ -13,8 +13,8 @@ use super::{
     to_micros,
 };
 use crate::{
-    error::Result,
-    tenant::{KeyRecord, TenantId, TenantRecord},
+    base::error::Result,
+    domain::{KeyRecord, TenantId, TenantRecord},
 };
 
 impl Store {

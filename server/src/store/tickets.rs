@@ -13,10 +13,8 @@ use super::{
     to_micros,
 };
 use crate::{
-    chat::{TicketGrant, UserId},
-    error::Result,
-    secret::SecretHash,
-    tenant::TenantId,
+    base::{error::Result, secret::SecretHash},
+    domain::{TenantId, TicketGrant, UserId},
 };
 
 impl Store {

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait as _, sea_query::OnConflict};
 
 use super::{TenantScope, entity::user, failure::fault, to_micros};
-use crate::{chat::UserId, error::Result};
+use crate::{base::error::Result, domain::UserId};
 
 impl TenantScope<'_> {
     /// Whether the tenant knows `user`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable).
+    /// [`Error::Unavailable`](crate::base::error::Error::Unavailable).
     pub async fn has_user(&self, user: &UserId) -> Result<bool> {
         let place = (self.tenant.0, user.as_str().to_owned());
         Ok(user::Entity::find_by_id(place).one(&self.store.read).await.map_err(fault)?.is_some())
@@ -19,7 +19,7 @@ impl TenantScope<'_> {
     /// Makes `user` known, if need be; tells whether it was.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable).
+    /// [`Error::Unavailable`](crate::base::error::Error::Unavailable).
     pub async fn create_user(&self, user: &UserId, now: DateTime<Utc>) -> Result<bool> {
         // Read first: nearly always there is nothing to write, and nobody to wait for.
         if self.has_user(user).await? {

@@ -16,7 +16,7 @@ use super::{
     connection::{Database, Transaction},
     sqlite_file::SqliteFile,
 };
-use crate::error::{Cause, Error, Result};
+use crate::base::error::{Cause, Error, Result};
 
 /// Gives out permits to write to one database. Cheap to clone.
 #[derive(Clone)]

@@ -5,16 +5,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    api::{
-        chat::{Chat, ChatDetails},
-        cursor::Cursor,
-        paging::{Items, Limit, default_limit},
-        values::{Count, Nullable, Timestamp, example},
-    },
-    chat::{self, ChatPatch, Metadata, MetadataPatch, NewChat, Status, Title, UserId},
+    api::paging::{Items, Limit, default_limit},
+    domain::{self, ChatPatch, Metadata, MetadataPatch, NewChat, Status, Title, UserId},
     http::{
         body::{FromMembers, MERGE_PATCH, Members},
         bounded::Text,
+    },
+    wire::{
+        chat::{Chat, ChatDetails},
+        cursor::Cursor,
+        values::{Count, Nullable, Timestamp, example},
     },
 };
 
@@ -158,8 +158,8 @@ pub(super) struct ChatDeleted {
     pub(super) deleted_at: Timestamp,
 }
 
-impl From<chat::Chat> for ChatSummary {
-    fn from(chat: chat::Chat) -> Self {
+impl From<domain::Chat> for ChatSummary {
+    fn from(chat: domain::Chat) -> Self {
         Self { message_count: Count::nearest(chat.message_count), chat: chat.into() }
     }
 }

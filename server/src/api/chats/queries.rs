@@ -8,20 +8,18 @@ use super::{
     sort::{SORT, Sort},
 };
 use crate::{
-    api::{
-        cursor::List,
-        paging::{self, Paging},
-        values::Timestamp,
-    },
-    chat::{ChatFilter, Label, Metadata, Order, Status, UserId, Violation},
+    api::paging::{self, Paging},
+    base::validation::Violation,
+    domain::{ChatFilter, Label, Metadata, Order, Status, UserId},
     http::{
         bounded::text_schema,
         problem::Operation as _,
         query::{FromParameter, FromQuery, Parameter, Parameters},
     },
+    wire::{cursor::List, values::Timestamp},
 };
 
-pub(in crate::api) struct ListUserChatsQuery {
+pub(crate) struct ListUserChatsQuery {
     pub(super) sort: Sort,
     pub(super) paging: Paging,
 }
@@ -37,7 +35,7 @@ impl FromQuery for ListUserChatsQuery {
     }
 }
 
-pub(in crate::api) struct ListChatsQuery {
+pub(crate) struct ListChatsQuery {
     pub(super) filter: ChatFilter,
     pub(super) sort: Sort,
     pub(super) paging: Paging,
@@ -132,7 +130,7 @@ fn split_label(text: &str) -> Option<(String, &str)> {
     None
 }
 
-pub(in crate::api) struct DeleteChatQuery {
+pub(crate) struct DeleteChatQuery {
     pub(super) force: bool,
 }
 

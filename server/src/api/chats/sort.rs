@@ -5,15 +5,16 @@ use poem_openapi::registry::MetaSchema;
 use uuid::Uuid;
 
 use crate::{
-    api::{
-        cursor::{Cursor, List, Place},
-        paging::{Paging, next_cursor},
-        values::parameter_words,
-    },
-    chat::{ActivityPlace, Chat, ChatWindow, Page, Violation},
+    api::paging::{Paging, next_cursor},
+    base::validation::Violation,
+    domain::{ActivityPlace, Chat, ChatWindow, Page},
     http::{
         problem::Problem,
         query::{FromParameter, Parameter, Parameters},
+    },
+    wire::{
+        cursor::{Cursor, List, Place},
+        values::parameter_words,
     },
 };
 

@@ -15,7 +15,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::state::{ConnectionState, Order, Phase, Times, millis};
-use crate::lock::lock;
+use crate::base::lock::lock;
 
 /// How many candidates one look at all connections finds.
 const CANDIDATES: usize = 256;
@@ -344,7 +344,7 @@ fn client(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::admission::*;
 
     const TIMES: Times = Times { head: 1_000, write: 1_000, write_rate: 1, stop_grace: 1_000 };
 

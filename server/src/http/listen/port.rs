@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Connections that wait in the kernel to be accepted. The kernel lowers it to its own bound (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;

@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{admission::Admission, upgraded::Upgraded};
-use crate::lock;
+use crate::base::lock;
 
 /// What a connection does. In every phase but [`Phase::Working`] it waits for its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

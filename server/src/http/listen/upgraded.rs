@@ -14,7 +14,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::lock;
+use crate::base::lock;
 
 /// The socket, and what had already been read from it behind the request. The bounds of HTTP connections do not concern
 /// it any more.

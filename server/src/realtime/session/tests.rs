@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::{chat::Content, error::Cause, realtime::inbox::Delivery};
+use crate::{base::error::Cause, domain::Content, realtime::inbox::Delivery};
 
 const ME: ConnectionId = ConnectionId(7);
 const BOUNDS: Bounds = Bounds {

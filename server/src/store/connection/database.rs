@@ -11,7 +11,7 @@ use super::{
     pool::{Lease, Pool},
 };
 use crate::{
-    error::Result,
+    base::error::Result,
     store::{DatabaseLimits, failure::fault},
 };
 

@@ -19,7 +19,7 @@ use super::{
     health::{Health, Verdict},
 };
 use crate::{
-    deadline,
+    base::deadline,
     store::{
         DatabaseLimits,
         failure::{Fault, driver_error},

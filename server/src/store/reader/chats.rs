@@ -9,8 +9,8 @@ use sea_orm::DbBackend;
 
 use super::{Source, sqlite::SqliteChats};
 use crate::{
-    chat::Chat,
-    error::Result,
+    base::error::Result,
+    domain::{Chat, TenantId},
     store::{
         chats::{Place, chat_of, place_rows},
         connection::{PinnedConnection, Pool, Sqlite},
@@ -18,7 +18,6 @@ use crate::{
         failure::fault,
         rows::columns,
     },
-    tenant::TenantId,
 };
 
 /// The database, as chats are asked of it.

@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait as _, FromQueryResult as _};
 
 use super::Source;
 use crate::{
-    error::Result,
-    secret::SecretHash,
+    base::{error::Result, secret::SecretHash},
+    domain::KeyRecord,
     store::{
         connection::Database,
         entity::api_key,
@@ -15,7 +15,6 @@ use crate::{
         keys::key_record,
         rows::{Column, Rows, columns},
     },
-    tenant::KeyRecord,
 };
 
 /// The database, as keys are asked of it. Callers without a valid key may send any number of different ones: a hundred

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 #[cfg(test)]
 pub(super) use self::sqlite::CHATS_AT;
 pub(super) use self::{chats::ChatSource, keys::KeySource};
-use crate::{
+use crate::base::{
     deadline,
     error::{Cause, Error, Result},
 };
@@ -144,7 +144,7 @@ mod tests {
 
     use tokio::{sync::Semaphore, task::JoinSet};
 
-    use super::*;
+    use super::super::reader::*;
 
     /// Answers each key by itself; reads wait for `permits`, and are counted by `reads`.
     struct Counting {

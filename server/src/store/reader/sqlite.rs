@@ -10,8 +10,8 @@ use serde::Deserialize;
 use uuid::fmt::Simple;
 
 use crate::{
-    chat::Chat,
-    error::{Cause, Error, Result as AppResult},
+    base::error::{Cause, Error, Result as AppResult},
+    domain::Chat,
     store::{
         chats::{Place, chat_of},
         connection::{Call, Lease, Pool, Sqlite},

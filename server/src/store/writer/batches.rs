@@ -25,10 +25,12 @@ use super::{
     users::{KnownUsers, NewUsers},
 };
 use crate::{
-    chat::Idempotency,
-    clock::Moments,
-    error::{Cause, Error, Result},
-    metrics::WriterMetrics,
+    base::{
+        clock::Moments,
+        error::{Cause, Error, Result},
+        metrics::WriterMetrics,
+    },
+    domain::Idempotency,
     store::{chats::Place, write_gate::WriteGate},
 };
 

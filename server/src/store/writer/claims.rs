@@ -12,9 +12,8 @@ use uuid::Uuid;
 
 use super::ledger::{FirstAnswer, Ledger, NewAnswer, Outcome};
 use crate::{
-    chat::{Idempotency, IdempotencyKey},
-    error::{Cause, Error},
-    tenant::TenantId,
+    base::error::{Cause, Error},
+    domain::{Idempotency, IdempotencyKey, TenantId},
 };
 
 /// An idempotency key within its tenant.

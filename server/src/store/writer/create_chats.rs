@@ -7,8 +7,8 @@ use super::{
     users::NewUsers,
 };
 use crate::{
-    chat::{Chat, Created},
-    error::Result,
+    base::error::Result,
+    domain::{Chat, Created},
     store::labels,
 };
 

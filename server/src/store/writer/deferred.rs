@@ -13,7 +13,10 @@ use super::{
     claims::Claim,
     request::{Batch, Job},
 };
-use crate::{chat::UserId, store::chats::Place, tenant::TenantId};
+use crate::{
+    domain::{TenantId, UserId},
+    store::chats::Place,
+};
 
 /// Between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);

@@ -40,11 +40,12 @@ use self::{
 };
 use super::write_gate::WriteGate;
 use crate::{
-    chat::{Chat, Created, Idempotency, Listener, Message, NewMessage},
-    clock::Moments,
-    error::{Cause, Error, Result},
-    metrics::WriterMetrics,
-    tenant::TenantId,
+    base::{
+        clock::Moments,
+        error::{Cause, Error, Result},
+        metrics::WriterMetrics,
+    },
+    domain::{Chat, Created, Idempotency, Listener, Message, NewMessage, TenantId},
 };
 
 /// Why a request that was queued got no answer.

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::request::Batch;
 use crate::{
-    chat::{Chat, Created, Listener, Message},
-    error::Result,
+    base::error::Result,
+    domain::{Chat, Created, Listener, Message},
 };
 
 /// A batch, and what came of it.

@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use super::claims::{Claim, Claims, Verdict};
 use crate::{
-    chat::{Chat, Created, Idempotency, Message, NewMessage},
-    error::{Cause, Error, Result},
+    base::error::{Cause, Error, Result},
+    domain::{Chat, Created, Idempotency, Message, NewMessage, TenantId},
     store::chats::Place,
-    tenant::TenantId,
 };
 
 /// Something to write, and who waits for it.
@@ -215,8 +214,8 @@ fn replay<O: DeserializeOwned>(answer: &str) -> Result<Created<O>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::chat::{Content, Metadata, Origin, Role};
+    use super::super::request::*;
+    use crate::domain::{Content, Metadata, Origin, Role};
 
     fn send(content: &str) -> Job {
         let message = NewMessage {

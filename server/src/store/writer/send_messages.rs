@@ -12,9 +12,11 @@ use super::{
     users::NewUsers,
 };
 use crate::{
-    chat::{Created, Message, NewMessage, Origin, Role, Status, UserId},
-    clock::{Moments, next_time},
-    error::{Error, Result},
+    base::{
+        clock::{Moments, next_time},
+        error::{Error, Result},
+    },
+    domain::{Created, Message, NewMessage, Origin, Role, Status, UserId},
     store::chats::Place,
 };
 

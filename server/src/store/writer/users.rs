@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::ledger::Users;
-use crate::{chat::UserId, tenant::TenantId};
+use crate::domain::{TenantId, UserId};
 
 /// Users that this writer has stored, or found stored: nobody deletes users, so they need not be stored again.
 ///

@@ -17,13 +17,12 @@ pub(in crate::store) use self::sqlite::LOOK_UPS;
 pub(in crate::store) use self::{postgres::Postgres, sqlite::FileBackend};
 use super::claims::Claim;
 use crate::{
-    chat::{Chat, ClientMessageId, Message, Status, UserId},
-    error::{Cause, Error},
+    base::error::{Cause, Error},
+    domain::{Chat, ClientMessageId, Message, Status, TenantId, UserId},
     store::{
         chats::Place,
         failure::{Fault, fault},
     },
-    tenant::TenantId,
 };
 
 /// The database, and the batch's transaction in it. There is one transaction at a time, from [`Self::begin`] to

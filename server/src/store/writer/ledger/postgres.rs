@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Changes, Counters, FirstAnswer, LockWait, Named, Outcome, Setback, Users};
 use crate::{
-    chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
+    domain::{Chat, ClientMessageId, MediaType, MediaUrl, Message, TenantId, UserId},
     store::{
         chats::{Place, place_rows, status_code, status_of},
         connection::PinnedConnection,
@@ -19,7 +19,6 @@ use crate::{
         to_micros,
         writer::claims::Claim,
     },
-    tenant::TenantId,
 };
 
 const BACKEND: DbBackend = DbBackend::Postgres;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::{Changes, Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
 use crate::{
-    chat::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
-    error::{Cause, Error},
+    base::error::{Cause, Error},
+    domain::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
         DatabaseLimits,
         chats::{Place, status_code, status_of},

@@ -1,0 +1,54 @@
+//! Where a message came from, and who is told of it.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Message, TenantId};
+
+/// One live connection to a chat, among those of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Why a streamed answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// It is complete.
+    Stop,
+    /// It was cut by the model's limit of tokens or by the limit of a message.
+    Length,
+    /// A user cancelled it, or the chat was closed.
+    Cancelled,
+    /// The server stopped.
+    Interrupted,
+    /// The assistant failed, or its provider withheld the rest.
+    Error,
+}
+
+/// Which way a message came, on which depends how those who listen are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A request.
+    Api,
+    /// A live connection, which gets an acknowledgement rather than the message.
+    Connection(ConnectionId),
+    /// The assistant, which streamed it under this id before it was stored.
+    Assistant {
+        /// The message's id.
+        message_id: Uuid,
+        /// Why the stream ended.
+        finish_reason: FinishReason,
+    },
+}
+
+/// Learns of every message, once it is durable.
+pub trait Listener: Send + Sync + 'static {
+    /// Told by the writer between two transactions, for the messages of one chat in the order of their `seq`: must not
+    /// wait.
+    fn message_stored(&self, tenant: TenantId, message: &Message, origin: Origin);
+}
+
+/// Nobody listens.
+impl Listener for () {
+    fn message_stored(&self, _: TenantId, _: &Message, _: Origin) {}
+}

@@ -1,8 +1,8 @@
 //! What Parlor wants to reach, beside what was measured.
 
 use crate::{
+    format::{number, quantity},
     options::{Options, Store, Subject, Suite},
-    report::{number, quantity},
     results::{Load, Results, Round, Unit},
     suites::{
         compare::{self, Work},

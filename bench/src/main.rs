@@ -8,6 +8,7 @@
 mod attack;
 mod database;
 mod faults;
+mod format;
 mod goals;
 mod http;
 mod load;

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 use crate::{
+    format::number,
     goals::case,
     options::{Store, Subject, Suite},
-    report::number,
     results::{Key, Results},
     suites::compare::Work,
 };

@@ -4,7 +4,8 @@ use std::{fmt::Write as _, fs, path::Path, process::ExitCode, time::Duration};
 
 use crate::{
     Outcome,
-    report::{into_page, quantity},
+    format::quantity,
+    report::into_page,
     results::{Unit, replace},
 };
 

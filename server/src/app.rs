@@ -39,6 +39,7 @@ pub struct App {
     store: Store,
     moments: Moments,
     bootstrap: Bootstrap,
+    drain_delay: Duration,
     services: Services,
 }
 
@@ -59,7 +60,7 @@ impl App {
     /// As [`Self::open`].
     pub async fn open_at(config: Config, port: BoundPort, clock: Arc<dyn Clock>) -> Result<Self> {
         let Config { database, bootstrap_key, keep_bootstrap_keys, assistant, origins, demo, limits } = config;
-        let cors = Cors::new(&origins)?;
+        let cors = Cors::new(&origins, router::PRIVATE)?;
         let assistant = Assistant::new(assistant, limits.assistant)?;
         let metrics = Arc::new(Metrics::new());
         let moments = Moments::new(clock.clone());
@@ -114,7 +115,9 @@ impl App {
             limits: limits.realtime,
             metrics: metrics.realtime.clone(),
         }));
-        let limits = Arc::new(limits);
+        let drain_delay = limits.drain_delay;
+        let read_limit = limits.database.read;
+        let limits = Arc::new(limits.http);
         let services = Services {
             chats,
             messages,
@@ -123,11 +126,12 @@ impl App {
             store: store.clone(),
             metrics,
             limits,
+            read_limit,
             realtime,
             cors,
             demo,
         };
-        Ok(Self { address, listener, store, moments, bootstrap, services })
+        Ok(Self { address, listener, store, moments, bootstrap, drain_delay, services })
     }
 
     /// The address that the server listens on.
@@ -156,17 +160,17 @@ impl App {
     }
 
     /// Serves until `shutdown` is cancelled. Then, in this order: `/readyz` answers 503, and everything else goes on for
-    /// [`Limits::drain_delay`]; no connection is accepted any more; accepted requests finish, while answers that stream are
+    /// [`Limits::drain_delay`](crate::config::Limits::drain_delay); no connection is accepted any more; accepted requests finish, while answers that stream are
     /// stored as far as they have come and live connections are sent what waits for them and closed; the writer commits
     /// what is queued; the database is closed.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, store, moments, services, .. } = self;
+        let Self { listener, store, moments, drain_delay, services, .. } = self;
         let limits = services.limits.clone();
         let closing = CancellationToken::new();
         let delay = async {
             shutdown.cancelled().await;
-            if !limits.drain_delay.is_zero() {
-                tokio::time::sleep(limits.drain_delay).await;
+            if !drain_delay.is_zero() {
+                tokio::time::sleep(drain_delay).await;
                 tracing::info!("closing the port after the drain delay");
             }
             closing.cancel();

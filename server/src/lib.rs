@@ -37,6 +37,7 @@ pub mod realtime;
 pub mod store;
 
 mod api;
+mod auth;
 mod base;
 mod demo;
 mod docs;

@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     base::{deadline, error::Cause, metrics::Metrics},
-    config::Limits,
     demo,
     docs::{asyncapi, openapi, pages},
     health, home,
     http::{
         context::{Context, REQUEST_ID, RequestId},
         cors::{self, Cors, Grant},
+        limits::HttpLimits,
         listen::Refuse,
         percent,
         problem::{self, Code, Problem},
@@ -35,6 +35,8 @@ use crate::{
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
+/// What is answered without a credential and is not for the public: the metrics and the demo.
+pub(crate) const PRIVATE: &[&str] = &["/metrics", "/demo"];
 /// What every path of the interface begins with.
 const API: &str = "/api/";
 
@@ -47,7 +49,9 @@ pub(crate) struct Services {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<HttpLimits>,
+    /// How long a request that only reads may wait for the database.
+    pub(crate) read_limit: Duration,
     pub(crate) realtime: Arc<Realtime>,
     pub(crate) cors: Cors,
     pub(crate) demo: Option<demo::Backend>,
@@ -68,7 +72,8 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
         ])
         .and_get_exactly(&["/docs", pages::SWAGGER_UI, "/docs/{file}"])
         .and_get_exactly(home::PATHS);
-    let Services { chats, messages, tickets, authenticator, store, metrics, limits, realtime, cors, demo } = services;
+    let Services { chats, messages, tickets, authenticator, store, metrics, limits, read_limit, realtime, cors, demo } =
+        services;
     let swagger_ui = Arc::new(pages::swagger_ui(&document));
     let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
@@ -90,7 +95,6 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
         paths = paths.and_get_exactly(demo::GET).and_post(demo::POST);
         beside = demo::route(beside, backend);
     }
-    let read_limit = limits.database.read;
     let routes = Fork { api: openapi::service().into_endpoint(), beside, read_limit }
         // Each request gets a copy of these: they are shared pointers.
         .data(chats)

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use parlor_server::{
-    assistant::{Answer, AssistantError, Conversation, Provider, TokenStream},
+    assistant::{AssistantError, Conversation, Provider, ProviderConfig, TokenStream},
     chat::Role,
 };
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl Script {
     }
 }
 
-impl Answer for Script {
+impl Provider for Script {
     fn answer(&self, conversation: Conversation) -> TokenStream {
         self.asked.lock().unwrap().push(conversation);
         let answer = self.answers.lock().unwrap().pop();
@@ -50,7 +50,7 @@ impl Answer for Script {
 
 async fn start(script: &Arc<Script>) -> (TestDatabase, TestServer, Client, String) {
     let database = TestDatabase::create().await;
-    let provider = Provider::Custom(script.clone());
+    let provider = ProviderConfig::Custom(script.clone());
     let server = TestServer::start_as(database.url(), |config| config.assistant = provider).await;
     let client = server.client();
     let chat = client.new_chat("ann").await;
@@ -86,7 +86,7 @@ async fn rest(live: &mut Live, mut text: String, mut next: i64) -> (String, Valu
 async fn the_echo_streams_the_users_words_back_to_everybody_and_stores_them() {
     let database = TestDatabase::create().await;
     let server = TestServer::start_as(database.url(), |config| {
-        config.assistant = Provider::Echo { pause: Duration::ZERO };
+        config.assistant = ProviderConfig::Echo { pause: Duration::ZERO };
     })
     .await;
     let client = server.client();
@@ -264,7 +264,7 @@ async fn a_provider_that_panics_fails_one_answer() {
     assert_eq!(ann.event("error").await["code"], "assistant_failed");
     let tokens = script.answer();
     ask(&mut ann, "question", "m2").await;
-    tokens.send(token("Answer.")).unwrap();
+    tokens.send(token("Provider.")).unwrap();
     drop(tokens);
     assert_eq!(rest(&mut ann, String::new(), 0).await.1["seq"], 3);
 }
@@ -278,12 +278,12 @@ async fn no_client_can_take_the_place_of_an_answer() {
     let id = ask(&mut ann, "question", "m1").await["message_id"].clone();
     ann.say("I was first", id.as_str().unwrap()).await;
     ann.event("message_received").await;
-    first.send(token("Answer.")).unwrap();
+    first.send(token("Provider.")).unwrap();
     drop(first);
     let (_, ended) = rest(&mut ann, String::new(), 0).await;
     assert_eq!((&ended["message_id"], &ended["seq"]), (&id, &json!(3)));
     drop(second);
-    assert_eq!(client.list_messages(&chat, &[], 200).await.json()["messages"][2]["content"], "Answer.");
+    assert_eq!(client.list_messages(&chat, &[], 200).await.json()["messages"][2]["content"], "Provider.");
 }
 
 #[tokio::test]
@@ -347,7 +347,7 @@ async fn only_its_own_tenant_stops_an_answer_by_closing_the_chat() {
     stranger.delete_chat(&chat, &[("force", "true")], 404).await;
     client.update_chat(&chat, &json!({ "title": "Other" }), 200).await;
     ann.event("chat_updated").await;
-    tokens.send(token("Answer.")).unwrap();
+    tokens.send(token("Provider.")).unwrap();
     drop(tokens);
     assert_eq!(rest(&mut ann, String::new(), 0).await.1["finish_reason"], "stop");
     server.stop().await;

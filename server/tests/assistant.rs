@@ -9,7 +9,8 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use parlor_server::{
     assistant::{
-        Assistant, AssistantError, AssistantLimits, BearerToken, Conversation, OpenAi, Provider, TokenStream, Turn,
+        Assistant, AssistantError, AssistantLimits, BearerToken, Conversation, OpenAi, PromptMessage, ProviderConfig,
+        TokenStream,
     },
     chat::{Content, Role},
 };
@@ -27,8 +28,8 @@ fn asking(content: &str) -> Conversation {
     Conversation { turns: vec![turn(Role::User, content)] }
 }
 
-pub(crate) fn turn(role: Role, content: &str) -> Turn {
-    Turn { role, content: content.to_owned() }
+pub(crate) fn turn(role: Role, content: &str) -> PromptMessage {
+    PromptMessage { role, content: content.to_owned() }
 }
 
 pub(crate) fn settings(base_url: &str) -> OpenAi {
@@ -36,7 +37,7 @@ pub(crate) fn settings(base_url: &str) -> OpenAi {
 }
 
 pub(crate) fn assistant(openai: OpenAi) -> Assistant {
-    Assistant::new(Provider::OpenAi(openai), AssistantLimits::default()).unwrap()
+    Assistant::new(ProviderConfig::OpenAi(openai), AssistantLimits::default()).unwrap()
 }
 
 fn ask(upstream: &Upstream) -> TokenStream {
@@ -70,16 +71,18 @@ fn finishes(reason: &str) -> String {
 
 #[test]
 fn nobody_answers_unless_somebody_is_configured() {
-    let assistant = Assistant::new(Provider::default(), AssistantLimits::default()).unwrap();
+    let assistant = Assistant::new(ProviderConfig::default(), AssistantLimits::default()).unwrap();
     assert!(assistant.answer(asking("Hello")).is_none());
     assert_eq!(assistant.history(), 20);
 }
 
 #[tokio::test]
 async fn the_echo_says_the_last_message_word_by_word() {
-    let assistant =
-        Assistant::new(Provider::Echo { pause: Duration::ZERO }, AssistantLimits { history: 3, ..Default::default() })
-            .unwrap();
+    let assistant = Assistant::new(
+        ProviderConfig::Echo { pause: Duration::ZERO },
+        AssistantLimits { history: 3, ..Default::default() },
+    )
+    .unwrap();
     assert_eq!(assistant.history(), 3);
     let turns = vec![turn(Role::User, "no"), turn(Role::Assistant, "no"), turn(Role::User, " Hello,  dear\nworld ")];
     let tokens: Vec<_> = assistant.answer(Conversation { turns }).unwrap().try_collect().await.unwrap();
@@ -88,10 +91,11 @@ async fn the_echo_says_the_last_message_word_by_word() {
 
 #[tokio::test(start_paused = true)]
 async fn the_echo_pauses_between_words() {
-    let assistant = Assistant::new(Provider::Echo { pause: Provider::ECHO_PAUSE }, AssistantLimits::default()).unwrap();
+    let assistant =
+        Assistant::new(ProviderConfig::Echo { pause: ProviderConfig::ECHO_PAUSE }, AssistantLimits::default()).unwrap();
     let start = tokio::time::Instant::now();
     let mut answer = assistant.answer(asking("a b c")).unwrap();
-    for spent in [Duration::ZERO, Provider::ECHO_PAUSE, 2 * Provider::ECHO_PAUSE] {
+    for spent in [Duration::ZERO, ProviderConfig::ECHO_PAUSE, 2 * ProviderConfig::ECHO_PAUSE] {
         answer.try_next().await.unwrap().unwrap();
         assert_eq!(start.elapsed(), spent);
     }
@@ -326,7 +330,7 @@ async fn keep_alive_comments_and_events_without_text_extend_the_time_to_the_firs
             end(),
         ])
         .await;
-        let provider = Provider::OpenAi(settings(&format!("http://{}", upstream.address)));
+        let provider = ProviderConfig::OpenAi(settings(&format!("http://{}", upstream.address)));
         let answer = Assistant::new(provider, limits).unwrap().answer(asking("Hello")).unwrap();
         assert_eq!(answer.try_collect::<Vec<_>>().await.unwrap(), ["a"], "{alive}");
     }
@@ -372,7 +376,7 @@ async fn after_reasoning_the_limit_is_that_of_further_tokens() {
     let limits = AssistantLimits { between_tokens: Duration::from_millis(1), ..Default::default() };
     let thinks = "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n";
     let upstream = Upstream::start(vec![stream(), piece(thinks), Step::Hold]).await;
-    let provider = Provider::OpenAi(settings(&format!("http://{}", upstream.address)));
+    let provider = ProviderConfig::OpenAi(settings(&format!("http://{}", upstream.address)));
     let mut answer = Assistant::new(provider, limits).unwrap().answer(asking("Hello")).unwrap();
     assert_eq!(answer.try_next().await, Err(AssistantError::Stalled(limits.between_tokens)));
 }
@@ -381,7 +385,7 @@ async fn after_reasoning_the_limit_is_that_of_further_tokens() {
 async fn a_whole_answer_is_waited_for_only_so_long() {
     let limits = AssistantLimits { answer: Duration::from_secs(10), ..Default::default() };
     let upstream = Upstream::start(vec![stream(), piece(says("a")), Step::Hold]).await;
-    let provider = Provider::OpenAi(settings(&format!("http://{}", upstream.address)));
+    let provider = ProviderConfig::OpenAi(settings(&format!("http://{}", upstream.address)));
     let mut answer = Assistant::new(provider, limits).unwrap().answer(asking("Hello")).unwrap();
     assert_eq!(answer.try_next().await.unwrap().unwrap(), "a");
     pause();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use parlor_server::assistant::Provider;
+use parlor_server::assistant::ProviderConfig;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -95,7 +95,7 @@ async fn until(live: &mut Live, event_type: &str, seen: &mut BTreeSet<String>) -
 #[tokio::test]
 async fn every_kind_of_event_is_as_described() {
     let database = TestDatabase::create().await;
-    let echo = Provider::Echo { pause: Duration::ZERO };
+    let echo = ProviderConfig::Echo { pause: Duration::ZERO };
     let server = TestServer::start_as(database.url(), |config| config.assistant = echo).await;
     let chat = server.client().new_chat("ann").await;
     let mut seen = BTreeSet::from(["connection_established".to_owned()]);

@@ -58,8 +58,8 @@ fn bounds_that_are_told_in_words_are_those_of_the_code() {
     let kib = |bytes: usize| i64::try_from(bytes / 1024).unwrap();
     let mut untold = vec![
         (kib(Metadata::MAX_BYTES), "KiB"),
-        (kib(Limits::default().body_bytes), "KiB"),
-        (kib(Limits::default().message_body_bytes), "KiB"),
+        (kib(Limits::default().http.body_bytes), "KiB"),
+        (kib(Limits::default().http.message_body_bytes), "KiB"),
         (i64::try_from(Metadata::MAX_DEPTH).unwrap(), "levels"),
         (Idempotency::RETENTION.num_hours(), "hours"),
     ];

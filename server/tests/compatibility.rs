@@ -156,12 +156,12 @@ fn the_page_s_numbers_are_the_server_s() {
         format!("for {} hours the same request", Idempotency::RETENTION.num_hours()),
         format!("`limit` is 1–{MAX_LIMIT} and {DEFAULT_LIMIT} by default"),
         format!("over {MAX_LIMIT} is 400, not clamped"),
-        format!("{} for a body (413)", kib(limits.body_bytes)),
-        format!("{} for a message, by REST (413) and by WebSocket", kib(limits.message_body_bytes)),
+        format!("{} for a body (413)", kib(limits.http.body_bytes)),
+        format!("{} for a message, by REST (413) and by WebSocket", kib(limits.http.message_body_bytes)),
     ] {
         page.says(&words);
     }
     assert_eq!(Content::MAX_CHARS, 32_768);
-    assert_eq!(limits.message_body_bytes, limits.realtime.message_bytes);
+    assert_eq!(limits.http.message_body_bytes, limits.realtime.message_bytes);
     Page::read("docs/API-DESIGN.md").says(&format!("`limit` 1–{MAX_LIMIT} ({DEFAULT_LIMIT})"));
 }

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use parlor_server::{app::BoundPort, clock::SystemClock, config::Limits};
+use parlor_server::{
+    app::BoundPort,
+    clock::SystemClock,
+    config::{HttpLimits, Limits},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -99,7 +103,8 @@ async fn is_open(stream: &mut TcpStream) -> bool {
 #[tokio::test]
 async fn at_the_limit_of_an_address_the_longest_waiting_connection_makes_room() {
     let database = TestDatabase::create().await;
-    let server = start(&database, Limits { connections_per_address: 2, ..Limits::default() }).await;
+    let server =
+        start(&database, Limits::from(HttpLimits { connections_per_address: 2, ..HttpLimits::default() })).await;
     for (name, bytes) in silences() {
         let first = fall_silent(&server, 2, &bytes).await;
         let mut second = fall_silent(&server, 2, &bytes).await;
@@ -115,7 +120,7 @@ async fn at_the_limit_of_an_address_the_longest_waiting_connection_makes_room() 
 #[tokio::test]
 async fn at_the_total_limit_the_address_with_the_most_connections_makes_room() {
     let database = TestDatabase::create().await;
-    let server = start(&database, Limits { connections: 4, ..Limits::default() }).await;
+    let server = start(&database, Limits::from(HttpLimits { connections: 4, ..HttpLimits::default() })).await;
     let mut other = fall_silent(&server, 3, "").await;
     let first = fall_silent(&server, 2, "").await;
     let (mut second, mut third) = (fall_silent(&server, 2, "").await, fall_silent(&server, 2, "").await);
@@ -157,7 +162,8 @@ async fn all_are_created(streams: Vec<TcpStream>) {
 #[tokio::test]
 async fn a_connection_that_the_server_works_for_is_never_displaced() {
     let database = TestDatabase::create().await;
-    let server = start(&database, Limits { connections_per_address: 2, ..Limits::default() }).await;
+    let server =
+        start(&database, Limits::from(HttpLimits { connections_per_address: 2, ..HttpLimits::default() })).await;
     let lock = WriteLock::take(&database).await;
     let working = requests_in_flight(&server, 2).await;
     for _ in 0..10 {
@@ -172,7 +178,7 @@ async fn a_connection_that_the_server_works_for_is_never_displaced() {
 async fn while_the_server_works_for_as_many_connections_as_there_may_be_another_waits() {
     let database = TestDatabase::create().await;
     // Two that work, and the one that asks for the metrics, which is displaced by the one that waits.
-    let server = start(&database, Limits { connections: 3, ..Limits::default() }).await;
+    let server = start(&database, Limits::from(HttpLimits { connections: 3, ..HttpLimits::default() })).await;
     let lock = WriteLock::take(&database).await;
     let mut working = requests_in_flight(&server, 2).await;
     let body = json!({ "user_id": "third" }).to_string();
@@ -194,7 +200,8 @@ async fn while_the_server_works_for_as_many_connections_as_there_may_be_another_
 async fn of_connections_that_hold_too_much_memory_the_longest_waiting_is_closed() {
     let database = TestDatabase::create().await;
     // Room for two requests.
-    let server = start(&database, Limits { connection_bytes: 60 * 1024, ..Limits::default() }).await;
+    let server =
+        start(&database, Limits::from(HttpLimits { connection_bytes: 60 * 1024, ..HttpLimits::default() })).await;
     let first = fall_silent(&server, 2, &half_a_body()).await;
     let mut second = fall_silent(&server, 3, &half_a_body()).await;
     let mut third = fall_silent(&server, 4, &half_a_body()).await;
@@ -206,7 +213,8 @@ async fn of_connections_that_hold_too_much_memory_the_longest_waiting_is_closed(
 #[tokio::test]
 async fn connections_between_two_requests_go_on_when_memory_is_short() {
     let database = TestDatabase::create().await;
-    let server = start(&database, Limits { connection_bytes: 60 * 1024, ..Limits::default() }).await;
+    let server =
+        start(&database, Limits::from(HttpLimits { connection_bytes: 60 * 1024, ..HttpLimits::default() })).await;
     let mut streams = Vec::new();
     for _ in 0..5 {
         streams.push(connect(&server, 2).await);
@@ -225,7 +233,8 @@ async fn connections_between_two_requests_go_on_when_memory_is_short() {
 #[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_answered_and_the_connection_closed() {
     let database = TestDatabase::create().await;
-    let server = start(&database, Limits { body: Duration::from_millis(200), ..Limits::default() }).await;
+    let server =
+        start(&database, Limits::from(HttpLimits { body: Duration::from_millis(200), ..HttpLimits::default() })).await;
     let silent = fall_silent(&server, 2, &half_a_body()).await;
     let chunked = half_a_body()
         .replace("Content-Length: 1000", "Transfer-Encoding: chunked")
@@ -258,7 +267,11 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_and_the_connection_clos
 #[tokio::test]
 async fn a_body_that_pauses_or_trickles_is_answered_long_before_the_bound_of_the_whole() {
     let database = TestDatabase::create().await;
-    let limits = Limits { body_pause: Duration::from_millis(300), body_rate: 1_000_000, ..Limits::default() };
+    let limits = Limits::from(HttpLimits {
+        body_pause: Duration::from_millis(300),
+        body_rate: 1_000_000,
+        ..HttpLimits::default()
+    });
     let server = start(&database, limits).await;
     let silent = fall_silent(&server, 2, &half_a_body()).await;
     let (mut slow, mut rest) = fall_silent(&server, 2, &half_a_body()).await.into_split();
@@ -284,7 +297,11 @@ async fn a_body_that_pauses_or_trickles_is_answered_long_before_the_bound_of_the
 #[tokio::test]
 async fn a_peer_that_does_not_take_its_answer_is_closed_however_little_it_takes() {
     let database = TestDatabase::create().await;
-    let limits = Limits { write: Duration::from_millis(300), write_rate: 1024 * 1024, ..Limits::default() };
+    let limits = Limits::from(HttpLimits {
+        write: Duration::from_millis(300),
+        write_rate: 1024 * 1024,
+        ..HttpLimits::default()
+    });
     let server = start(&database, limits).await;
     let silent = fall_silent(&server, 2, LARGE).await;
     let mut slow = fall_silent(&server, 2, LARGE).await;

@@ -74,7 +74,7 @@ fn an_operation_has_one_name_from_the_document_to_the_tests() {
         .map(|word| word.split_once('_').map_or(word, |(verb, _)| verb))
         .collect();
     let document = document();
-    let layers = ["server/src/api", "server/src/chat", "server/src/store", "server/tests/support", "sdk/src"];
+    let layers = ["server/src/api", "server/src/service", "server/src/store", "server/tests/support", "sdk/src"];
     let layers = layers.map(|layer| (layer, sources(&[layer])));
     for (path, method, operation) in operations(&document) {
         let id = operation["operationId"].as_str().unwrap();

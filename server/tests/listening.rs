@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use parlor_server::{clock::SystemClock, config::Limits};
+use parlor_server::{
+    clock::SystemClock,
+    config::{HttpLimits, Limits},
+};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -19,7 +22,7 @@ async fn until_closed(address: SocketAddr, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
     let database = TestDatabase::create().await;
-    let limits = Limits { head: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits::from(HttpLimits { head: Duration::from_millis(100), ..HttpLimits::default() });
     let server = TestServer::start_with(database.url(), limits, Arc::new(SystemClock)).await;
     for slow in [b"GET /healthz HTTP/1.1\r\nHost:".as_slice(), b"", b"G"] {
         until_closed(server.address, slow).await;

@@ -25,6 +25,7 @@ mod first_run;
 mod home;
 mod idempotency;
 mod inbox;
+mod layers;
 mod limits;
 mod listening;
 mod lists;

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use parlor_server::{
-    assistant::{Assistant, AssistantError, AssistantLimits, Conversation, OpenAi, Provider},
+    assistant::{Assistant, AssistantError, AssistantLimits, Conversation, OpenAi, ProviderConfig},
     chat::Role,
 };
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ async fn the_conversation_is_sent_in_order_and_within_the_budget() {
         turn(Role::Assistant, "ok"),
         turn(Role::User, "now?"),
     ];
-    let assistant = Assistant::new(Provider::OpenAi(openai), limits).unwrap();
+    let assistant = Assistant::new(ProviderConfig::OpenAi(openai), limits).unwrap();
     let answer: Vec<_> = assistant.answer(Conversation { turns }).unwrap().try_collect().await.unwrap();
     assert_eq!(answer, ["a"]);
     let body = upstreams.received().remove(0);

@@ -107,19 +107,19 @@ fn the_page_s_numbers_are_the_server_s() {
     let (page, limits) = (page(), Limits::default());
     page.says(&format!("{}–{} visible ASCII characters", ApiKey::MIN_CHARS, ApiKey::MAX_CHARS));
     page.says(&format!("remembers a key's lookup for {} seconds", limits.key_cache.as_secs()));
-    page.says(&format!("(for at most {} seconds)", limits.drain.as_secs()));
+    page.says(&format!("(for at most {} seconds)", limits.http.drain.as_secs()));
     page.says(&format!("any request safely for {} hours", Idempotency::RETENTION.num_hours()));
     let live = limits.realtime;
     page.says(&format!("A node takes at most {} at a time", thousands(live.connections)));
     for row in [
-        format!("HTTP connections at one time | {} |", thousands(limits.connections)),
-        format!("(IPv4 address or IPv6 /64) | {} |", thousands(limits.connections_per_address)),
-        format!("for heads, bodies and answers | {} MiB |", limits.connection_bytes / (1024 * 1024)),
-        format!("size of a request's head | {} KiB |", limits.head_bytes / 1024),
-        format!("time that an idle connection is kept | {} seconds |", limits.head.as_secs()),
-        format!("time for a request's body | {} seconds |", limits.body.as_secs()),
-        format!("takes nothing of its answer | {} seconds |", limits.write.as_secs()),
-        format!("in the long run | {} KiB per second |", limits.write_rate / 1024),
+        format!("HTTP connections at one time | {} |", thousands(limits.http.connections)),
+        format!("(IPv4 address or IPv6 /64) | {} |", thousands(limits.http.connections_per_address)),
+        format!("for heads, bodies and answers | {} MiB |", limits.http.connection_bytes / (1024 * 1024)),
+        format!("size of a request's head | {} KiB |", limits.http.head_bytes / 1024),
+        format!("time that an idle connection is kept | {} seconds |", limits.http.head.as_secs()),
+        format!("time for a request's body | {} seconds |", limits.http.body.as_secs()),
+        format!("takes nothing of its answer | {} seconds |", limits.http.write.as_secs()),
+        format!("in the long run | {} KiB per second |", limits.http.write_rate / 1024),
     ] {
         page.says(&row);
     }

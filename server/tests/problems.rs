@@ -1,6 +1,6 @@
 //! Bad input, each with its exact answer. Every failure is a problem document.
 
-use parlor_server::config::Limits;
+use parlor_server::config::{HttpLimits, Limits};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -278,7 +278,7 @@ async fn a_sane_request_id_is_kept_and_any_other_replaced() {
 #[tokio::test]
 async fn no_failure_shows_what_it_was_sent_or_how_it_is_built() {
     let database = TestDatabase::create().await;
-    let limits = Limits { body_bytes: 1_000, ..Limits::default() };
+    let limits = Limits::from(HttpLimits { body_bytes: 1_000, ..HttpLimits::default() });
     let server = TestServer::start_with(database.url(), limits, std::sync::Arc::new(parlor_server::clock::SystemClock));
     let server = server.await;
     let secret = "s3cret-value";

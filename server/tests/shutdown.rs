@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use parlor_server::{clock::SystemClock, config::Limits};
+use parlor_server::{
+    clock::SystemClock,
+    config::{HttpLimits, Limits},
+};
 use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -197,7 +200,7 @@ async fn what_a_peer_does_not_finish_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn a_request_that_never_finishes_is_cut_off_after_the_drain_time() {
     let database = TestDatabase::create().await;
-    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits::from(HttpLimits { drain: Duration::from_millis(100), ..HttpLimits::default() });
     let server = TestServer::start_with(database.url(), limits, Arc::new(SystemClock)).await;
     let lock = WriteLock::take(&database).await;
     let client = server.client();

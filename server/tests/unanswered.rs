@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use parlor_server::assistant::{Answer, AssistantError, Conversation, Provider, TokenStream};
+use parlor_server::assistant::{AssistantError, Conversation, Provider, ProviderConfig, TokenStream};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -206,7 +206,7 @@ async fn until_closed(live: &mut Live) -> (usize, u16) {
 #[derive(Debug)]
 struct Endless(&'static [&'static str]);
 
-impl Answer for Endless {
+impl Provider for Endless {
     fn answer(&self, _conversation: Conversation) -> TokenStream {
         let words = self.0.iter().map(|word| Ok((*word).to_owned()));
         stream::iter(words).chain(stream::pending()).boxed()
@@ -217,7 +217,7 @@ impl Answer for Endless {
 async fn a_question_that_waits_for_answers_of_other_chats_is_told_of_at_a_stop() {
     let database = TestDatabase::create().await;
     let server = TestServer::start_as(database.url(), |config| {
-        config.assistant = Provider::Custom(Arc::new(Endless(&[])));
+        config.assistant = ProviderConfig::Custom(Arc::new(Endless(&[])));
         config.limits.realtime.answers = 1;
     })
     .await;
@@ -243,7 +243,7 @@ async fn a_question_that_waits_for_answers_of_other_chats_is_told_of_at_a_stop()
 #[tokio::test]
 async fn a_question_that_is_stored_while_the_server_stops_is_told_of() {
     let database = TestDatabase::create().await;
-    let provider = Provider::Custom(Arc::new(Endless(&["word"])));
+    let provider = ProviderConfig::Custom(Arc::new(Endless(&["word"])));
     let server = TestServer::start_as(database.url(), |config| config.assistant = provider).await;
     let client = server.client();
     let (streaming, late) = (client.new_chat("ann").await, client.new_chat("owner").await);
@@ -277,7 +277,7 @@ struct FailsLate {
     gate: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
-impl Answer for FailsLate {
+impl Provider for FailsLate {
     fn answer(&self, conversation: Conversation) -> TokenStream {
         if conversation.turns.last().unwrap().content != "fail" {
             return stream::pending().boxed();
@@ -297,7 +297,7 @@ async fn a_question_whose_answer_fails_while_the_server_stops_is_told_of_once() 
     let database = TestDatabase::create().await;
     let (open, gate) = mpsc::channel();
     let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
-    let provider = Provider::Custom(Arc::new(FailsLate { asked, gate: Arc::new(Mutex::new(gate)) }));
+    let provider = ProviderConfig::Custom(Arc::new(FailsLate { asked, gate: Arc::new(Mutex::new(gate)) }));
     let server = TestServer::start_as(database.url(), |config| config.assistant = provider).await;
     let client = server.client();
     let (failing, waiting) = (client.new_chat("ann").await, client.new_chat("ann").await);

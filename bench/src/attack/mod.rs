@@ -29,10 +29,10 @@ use tokio::{runtime::Handle, task::JoinSet, time::sleep};
 use crate::{
     Outcome,
     database::Database,
+    format::{quantity, table},
     http::{CHATS, Connection, get, new_chat, post},
     machine,
     options::named_revision,
-    report::{quantity, table},
     results::Unit,
     server::Server,
     tables,

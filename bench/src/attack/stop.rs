@@ -9,7 +9,7 @@ use super::{
     scripts::Attack,
     setup::{AttackOptions, warm_up},
 };
-use crate::{Outcome, database::Database, report::table, server::Server, tables};
+use crate::{Outcome, database::Database, format::table, server::Server, tables};
 
 /// Stuck connections of each kind.
 const CONNECTIONS: usize = 200;

@@ -18,7 +18,7 @@ use case::Row;
 use load::WORKERS;
 pub(crate) use options::FaultOptions;
 
-use crate::{Outcome, machine, options::named_revision, report::table, tables};
+use crate::{Outcome, format::table, machine, options::named_revision, tables};
 
 /// The name of the marks between which a page has the table.
 const MARK: &str = "fault figures";

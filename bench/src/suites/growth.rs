@@ -15,11 +15,11 @@ use tokio::process::Command;
 use super::tell;
 use crate::{
     Outcome,
+    format::number,
     http::{CHATS, Connection, MESSAGE, get, member, new_chat, post},
     load::{self, Requests, Sender, Until},
     machine::free,
     options::{Options, parlor_key},
-    report::number,
     results::{Key, Round, SuiteResults, Unit},
     server::Server,
 };

@@ -14,10 +14,10 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::within;
 use crate::{
     Outcome,
+    format::number,
     http::{MESSAGE, new_chat},
     machine::descriptors,
     options::{Options, new_chats},
-    report::number,
     results::{SuiteResults, Unit},
     server::{Server, processor_micros},
     stats::percentile,

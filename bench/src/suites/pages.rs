@@ -14,10 +14,10 @@ use tokio::process::Command;
 use super::{tell, within};
 use crate::{
     Outcome,
+    format::number,
     http::{CHATS, Connection, MESSAGE, get, new_chat, post},
     load::{self, Requests, Until},
     options::{Options, new_chats, parlor_key},
-    report::number,
     results::{SuiteResults, Unit},
     server::{KEY, resident},
     stats::median,

@@ -6,28 +6,30 @@ mod sort;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
 use self::{
     bodies::{ChatDeleted, ChatList, ChatPage, ChatSummary, CreateChatRequest, DELETED, UpdateChatRequest},
-    queries::{DeleteChatQuery, ListChatsQuery, ListUserChatsQuery, filter_list},
+    queries::{DeleteChatQuery, ListChatsQuery, ListUserChatsQuery},
 };
 use super::{Tag, paging::Items};
 use crate::{
-    domain::UserId,
+    auth::Caller,
+    domain::{ChatFilter, UserId},
     http::{
         body::{Json, JsonBody},
-        bounded::Text,
         idempotency::IdempotencyHeader,
+        operation::{Failure, Operation},
         path::Path,
-        problem::{Code, Failure, Operation},
+        problem::Code,
         query::Query,
         response::Created,
+        schema::Text,
     },
     service::Chats,
     wire::{
-        auth::Caller,
         chat::{Chat, ChatDetails},
         cursor::List,
         values::{ChatId, Count, Nullable, Timestamp},
@@ -224,4 +226,15 @@ impl Operation for DeleteChat {
     const CODES: &'static [Code] = &[Code::InvalidRequest, Code::ChatNotFound, Code::ChatInUse];
     const WRONG: (&'static str, &'static str) = ("/query/force", "must be one of true, false");
     type Query = DeleteChatQuery;
+}
+
+/// The list that a filter makes, for its cursors.
+fn filter_list(filter: &ChatFilter) -> List {
+    let moment = |moment: Option<DateTime<Utc>>| moment.map_or_else(String::new, |moment| moment.to_rfc3339());
+    let list = List::of(ListChats::ID)
+        .with(filter.user_id.as_ref().map_or("", UserId::as_str))
+        .with(format!("{:?}", filter.status))
+        .with(moment(filter.created_after))
+        .with(moment(filter.created_before));
+    filter.metadata.iter().fold(list, |list, label| list.with(&label.name).with(&label.value))
 }

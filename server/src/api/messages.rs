@@ -12,19 +12,21 @@ use super::{
     paging::{self, Items, Limit, Paging, default_limit, next_cursor},
 };
 use crate::{
-    config::Limits,
+    auth::Caller,
     domain::{ClientMessageId, Content, MediaType, MediaUrl, Metadata, NewMessage, Order, Origin, Role, UserId},
     http::{
         body::{FromMembers, Json, JsonBody, Members},
         idempotency::IdempotencyHeader,
+        limits::HttpLimits,
+        operation::{Failure, Operation},
         path::Path,
-        problem::{Code, Failure, Operation},
-        query::{FromParameter as _, FromQuery, Parameter, Parameters, Query},
+        problem::Code,
+        query::{FromQuery, Parameter, Parameters, Query},
         response::Created,
+        schema::FromParameter as _,
     },
     service::Messages,
     wire::{
-        auth::Caller,
         cursor::{Cursor, List},
         message::Message,
         values::{ChatId, Count, Nullable, example},
@@ -175,7 +177,7 @@ pub(crate) struct SendMessageRequest {
 }
 
 impl FromMembers for SendMessageRequest {
-    fn max_bytes(limits: &Limits) -> usize {
+    fn max_bytes(limits: &HttpLimits) -> usize {
         limits.message_body_bytes
     }
 

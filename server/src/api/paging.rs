@@ -6,10 +6,10 @@ use crate::{
     base::validation::Violation,
     domain::{Order, Page, Start, Window},
     http::{
-        bounded::{self, Integer},
         field_error::FieldError,
         problem::Problem,
-        query::{FromParameter, Parameter, Parameters},
+        query::{Parameter, Parameters},
+        schema::{self, FromParameter, Integer},
     },
     wire::{
         cursor::{Cursor, List, Place},
@@ -20,7 +20,7 @@ use crate::{
 /// How many things a page has at most.
 pub(super) type Limit = Integer<1, { Window::<()>::MAX_LIMIT as i64 }>;
 /// The things of a page.
-pub(super) type Items<T> = bounded::Items<T, { Window::<()>::MAX_LIMIT as usize }>;
+pub(super) type Items<T> = schema::Items<T, { Window::<()>::MAX_LIMIT as usize }>;
 
 /// `limit`
 pub(super) const LIMIT: Parameter =

@@ -9,18 +9,17 @@ use serde_json::json;
 
 use super::Tag;
 use crate::{
+    auth::Caller,
     domain::{self, UserId},
     http::{
         body::{FromMembers, JsonBody, Members},
+        operation::{Failure, Operation},
         path::Path,
-        problem::{Code, Failure, Operation},
+        problem::Code,
         response::Issued,
     },
     service::Tickets,
-    wire::{
-        auth::Caller,
-        values::{ChatId, RevealedTicket, Timestamp, example},
-    },
+    wire::values::{ChatId, RevealedTicket, Timestamp, example},
 };
 
 /// The operations.

@@ -280,7 +280,7 @@ fn join(high: [u8; 3], low: [u8; 3]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::completion::*;
+    use super::*;
 
     /// Joins the texts of chunks whose contents are these JSON strings.
     fn joined(contents: &[&str]) -> String {

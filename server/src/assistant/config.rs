@@ -2,12 +2,12 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use reqwest::{Url, header::HeaderValue};
 
-use super::Answer;
+use super::Provider;
 use crate::base::error::Error;
 
 /// Which assistant there is.
 #[derive(Debug, Clone, Default)]
-pub enum Provider {
+pub enum ProviderConfig {
     /// Nobody answers.
     #[default]
     None,
@@ -19,10 +19,10 @@ pub enum Provider {
     /// A model behind a server that speaks OpenAI's streaming chat completions.
     OpenAi(OpenAi),
     /// An implementation of the embedding application.
-    Custom(Arc<dyn Answer>),
+    Custom(Arc<dyn Provider>),
 }
 
-impl Provider {
+impl ProviderConfig {
     /// The echo's default pause: long enough to be seen.
     pub const ECHO_PAUSE: Duration = Duration::from_millis(30);
 }
@@ -180,7 +180,7 @@ impl fmt::Debug for BearerToken {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::*;
+    use super::*;
 
     #[test]
     fn a_path_is_joined_with_and_without_a_slash_between() {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::time::sleep;
 
-use super::{Answer, Conversation, TokenStream};
+use super::{Conversation, Provider, TokenStream};
 
 /// Says again what the user said, word by word.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl Echo {
     }
 }
 
-impl Answer for Echo {
+impl Provider for Echo {
     fn answer(&self, mut conversation: Conversation) -> TokenStream {
         let content = conversation.turns.pop().map(|turn| turn.content).unwrap_or_default();
         let words = words(&content).map(str::to_owned).collect::<Vec<_>>().into_iter().enumerate();
@@ -47,7 +47,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::echo::*;
+    use super::*;
 
     #[test]
     fn words_keep_all_white_space() {

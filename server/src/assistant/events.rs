@@ -152,7 +152,7 @@ pub(super) fn interrupted(error: reqwest::Error) -> AssistantError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::events::*;
+    use super::*;
 
     fn parse(text: &str, size: usize) -> Vec<Received> {
         let mut parser = Parser::default();

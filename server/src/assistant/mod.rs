@@ -10,7 +10,7 @@
 //! storable            what any provider says, kept within what a message may hold
 //! ```
 //!
-//! A provider of one's own implements [`Answer`] and is configured as [`Provider::Custom`].
+//! A provider of one's own implements [`Provider`] and is configured as [`ProviderConfig::Custom`].
 
 mod completion;
 mod config;
@@ -20,62 +20,24 @@ mod error;
 mod events;
 mod openai;
 mod prompt;
+mod provider;
 mod reasoning;
 mod storable;
 
-use std::{fmt, pin::Pin, sync::Arc};
-
-use futures_util::Stream;
+use std::sync::Arc;
 
 pub use self::{
-    config::{AssistantLimits, BaseUrl, BearerToken, OpenAi, Provider},
+    config::{AssistantLimits, BaseUrl, BearerToken, OpenAi, ProviderConfig},
     error::AssistantError,
+    provider::{Conversation, PromptMessage, Provider, TokenStream},
 };
 use self::{echo::Echo, openai::Completions};
-use crate::{base::error::Error, domain::Role};
-
-/// An answer as it comes into being. Dropping it cancels the work behind it.
-///
-/// From [`Assistant::answer`] it keeps these rules: no token is empty, together they are a valid
-/// [`Content`](crate::domain::Content), and after the first error it ends. A stream that ended without an error had at
-/// least one token.
-pub type TokenStream = Pin<Box<dyn Stream<Item = Result<String, AssistantError>> + Send>>;
-
-/// What a provider is given.
-#[derive(Debug, Clone)]
-pub struct Conversation {
-    /// Oldest first; the last one is the user's message to be answered.
-    pub turns: Vec<Turn>,
-}
-
-/// A message as a provider sees it.
-#[derive(Clone)]
-pub struct Turn {
-    /// Who spoke.
-    pub role: Role,
-    /// What was said.
-    pub content: String,
-}
-
-impl fmt::Debug for Turn {
-    /// Without the content: what people write is not for logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("role", &self.role).finish_non_exhaustive()
-    }
-}
-
-/// A source of answers.
-pub trait Answer: fmt::Debug + Send + Sync {
-    /// Begins an answer to the last turn. Nothing needs to happen until the stream is polled.
-    ///
-    /// The stream may break [`TokenStream`]'s rules: [`Assistant`] sees to them.
-    fn answer(&self, conversation: Conversation) -> TokenStream;
-}
+use crate::base::error::Error;
 
 /// Who answers users' messages. Cheap to clone; its `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Assistant {
-    provider: Option<Arc<dyn Answer>>,
+    provider: Option<Arc<dyn Provider>>,
     history: u32,
 }
 
@@ -84,13 +46,13 @@ impl Assistant {
     ///
     /// # Errors
     /// [`Error::Invalid`] when this machine has no certificate roots and the provider is reached by `https`.
-    pub fn new(provider: Provider, limits: AssistantLimits) -> Result<Self, Error> {
+    pub fn new(provider: ProviderConfig, limits: AssistantLimits) -> Result<Self, Error> {
         let history = limits.history;
-        let provider: Option<Arc<dyn Answer>> = match provider {
-            Provider::None => None,
-            Provider::Echo { pause } => Some(Arc::new(Echo::new(pause))),
-            Provider::OpenAi(openai) => Some(Arc::new(Completions::new(openai, limits)?)),
-            Provider::Custom(custom) => Some(custom),
+        let provider: Option<Arc<dyn Provider>> = match provider {
+            ProviderConfig::None => None,
+            ProviderConfig::Echo { pause } => Some(Arc::new(Echo::new(pause))),
+            ProviderConfig::OpenAi(openai) => Some(Arc::new(Completions::new(openai, limits)?)),
+            ProviderConfig::Custom(custom) => Some(custom),
         };
         Ok(Self { provider, history })
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Answer, AssistantError, AssistantLimits, Conversation, OpenAi, TokenStream, Turn,
+    AssistantError, AssistantLimits, Conversation, OpenAi, PromptMessage, Provider, TokenStream,
     completion::{self, Finish, Piece, SurrogateJoiner, Unreadable},
     connection,
     events::{Events, Received, interrupted},
@@ -66,7 +66,7 @@ impl fmt::Debug for Completions {
     }
 }
 
-impl Answer for Completions {
+impl Provider for Completions {
     fn answer(&self, conversation: Conversation) -> TokenStream {
         let upstream = self.upstream.clone();
         let system = upstream.openai.system_prompt.as_deref();
@@ -79,7 +79,7 @@ impl Answer for Completions {
 /// An answer from the first request on. A conversation that the model refuses as too long is shortened and sent again.
 struct Progress {
     upstream: Arc<Upstream>,
-    turns: Vec<Turn>,
+    turns: Vec<PromptMessage>,
     /// When the answer has to be complete; `None` before the first request.
     deadline: Option<Instant>,
     listening: Option<Listening>,
@@ -136,7 +136,7 @@ enum Accepted {
 }
 
 impl Upstream {
-    fn request(&self, turns: &[Turn]) -> Request {
+    fn request(&self, turns: &[PromptMessage]) -> Request {
         let OpenAi { api_key, model, system_prompt, .. } = &self.openai;
         let system = system_prompt.iter().map(|content| Message { role: "system", content });
         let turns = turns.iter().map(|turn| Message { role: role(turn.role), content: &turn.content });
@@ -154,7 +154,7 @@ impl Upstream {
 
     /// Sends a request. A connection that was left from an earlier one, and that the server closed while it was idle,
     /// fails at the first byte; the request is then sent once more.
-    async fn send(&self, turns: &[Turn]) -> Result<Response, reqwest::Error> {
+    async fn send(&self, turns: &[PromptMessage]) -> Result<Response, reqwest::Error> {
         let response = match self.http.execute(self.request(turns)).await {
             Err(error) if !error.is_connect() && self.may_reuse.load(Ordering::Relaxed) => {
                 tracing::debug!(cause = ?error.without_url(), "a reused connection broke; the request is sent again");
@@ -166,7 +166,7 @@ impl Upstream {
         Ok(response)
     }
 
-    async fn ask(&self, turns: &[Turn]) -> Result<Accepted, AssistantError> {
+    async fn ask(&self, turns: &[PromptMessage]) -> Result<Accepted, AssistantError> {
         let response = self.send(turns).await.map_err(|error| {
             if !error.is_connect() {
                 return interrupted(error);
@@ -292,7 +292,11 @@ struct Listening {
 }
 
 impl Listening {
-    async fn begin(upstream: Arc<Upstream>, turns: &[Turn], deadline: Instant) -> Result<Self, AssistantError> {
+    async fn begin(
+        upstream: Arc<Upstream>,
+        turns: &[PromptMessage],
+        deadline: Instant,
+    ) -> Result<Self, AssistantError> {
         let first_token = upstream.limits.first_token;
         let first_until = Instant::now() + first_token;
         let asked = timeout_at(first_until.min(deadline), upstream.ask(turns)).await;

@@ -1,6 +1,6 @@
 //! Shapes a conversation for a model: begins with the user, alternates, and fits a budget.
 
-use super::Turn;
+use super::PromptMessage;
 use crate::domain::Role;
 
 /// Separates messages that are merged into one turn.
@@ -13,8 +13,8 @@ const ASCII_PER_TOKEN: usize = 4;
 /// Returns `turns` without the answers before the first question, and with neighbours of one role merged by a blank line.
 ///
 /// The chat templates of many models refuse any other order.
-pub(super) fn alternate(turns: Vec<Turn>) -> Vec<Turn> {
-    let mut result: Vec<Turn> = Vec::with_capacity(turns.len());
+pub(super) fn alternate(turns: Vec<PromptMessage>) -> Vec<PromptMessage> {
+    let mut result: Vec<PromptMessage> = Vec::with_capacity(turns.len());
     for turn in turns.into_iter().skip_while(|turn| turn.role == Role::Assistant) {
         match result.last_mut() {
             Some(last) if last.role == turn.role => {
@@ -29,7 +29,7 @@ pub(super) fn alternate(turns: Vec<Turn>) -> Vec<Turn> {
 
 /// Returns the newest of `turns` that together with `system` cost at most `budget` tokens by [`estimate`], beginning with
 /// a question. The last question is kept even if it alone costs more.
-pub(super) fn fit(mut turns: Vec<Turn>, system: Option<&str>, budget: Option<u32>) -> Vec<Turn> {
+pub(super) fn fit(mut turns: Vec<PromptMessage>, system: Option<&str>, budget: Option<u32>) -> Vec<PromptMessage> {
     let Some(budget) = budget else { return turns };
     let mut left = usize::try_from(budget).unwrap_or(usize::MAX).saturating_sub(system.map_or(0, estimate));
     let mut first = turns.len();
@@ -46,14 +46,14 @@ pub(super) fn fit(mut turns: Vec<Turn>, system: Option<&str>, budget: Option<u32
 }
 
 /// Drops the older half of `turns`, and answers that would then come first; returns whether there was anything to drop.
-pub(super) fn halve(turns: &mut Vec<Turn>) -> bool {
+pub(super) fn halve(turns: &mut Vec<PromptMessage>) -> bool {
     let before = turns.len();
     keep_from(turns, before - before.div_ceil(2));
     turns.len() < before
 }
 
 /// Drops what is before the first question at or after `first`; keeps the last question in any case.
-fn keep_from(turns: &mut Vec<Turn>, first: usize) {
+fn keep_from(turns: &mut Vec<PromptMessage>, first: usize) {
     let question = (first..turns.len()).find(|index| turns[*index].role == Role::User);
     let last = turns.iter().rposition(|turn| turn.role == Role::User).unwrap_or(turns.len());
     turns.drain(..question.unwrap_or(last));
@@ -69,20 +69,20 @@ fn estimate(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::prompt::*;
+    use super::*;
 
     /// Returns the turns that the bits of `pattern` describe, lowest first, ending with a question.
-    fn turns(pattern: u32, count: u32) -> Vec<Turn> {
+    fn turns(pattern: u32, count: u32) -> Vec<PromptMessage> {
         let turn = |bit: u32| {
             let is_answer = bit + 1 < count && pattern >> bit & 1 == 1;
             let role = if is_answer { Role::Assistant } else { Role::User };
-            Turn { role, content: format!("m{bit}{}", "x".repeat(bit as usize)) }
+            PromptMessage { role, content: format!("m{bit}{}", "x".repeat(bit as usize)) }
         };
         (0..count).map(turn).collect()
     }
 
     /// Checks the order that models require, and that the last message is still the end.
-    fn is_in_order(prompt: &[Turn], last: &str) {
+    fn is_in_order(prompt: &[PromptMessage], last: &str) {
         assert!(!prompt.is_empty());
         for (index, turn) in prompt.iter().enumerate() {
             let expected = if index % 2 == 0 { Role::User } else { Role::Assistant };

@@ -115,7 +115,7 @@ impl ReasoningFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reasoning::*;
+    use super::*;
 
     #[test]
     fn reasoning_is_removed_however_the_answer_is_split() {

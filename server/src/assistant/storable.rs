@@ -38,7 +38,7 @@ pub(super) fn storable(tokens: TokenStream) -> TokenStream {
 mod tests {
     use futures_util::TryStreamExt as _;
 
-    use super::super::storable::*;
+    use super::*;
 
     fn tokens(tokens: &[&str]) -> TokenStream {
         let tokens: Vec<_> = tokens.iter().map(|token| Ok((*token).to_owned())).collect();

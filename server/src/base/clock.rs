@@ -129,7 +129,7 @@ mod tests {
 
     use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-    use super::super::clock::*;
+    use super::*;
 
     #[derive(Debug)]
     struct Stopped(DateTime<Utc>);

@@ -22,7 +22,7 @@ pub(crate) fn after(limit: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::super::deadline::*;
+    use super::*;
 
     #[tokio::test]
     async fn the_earlier_of_the_two_bounds_holds() {

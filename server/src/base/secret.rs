@@ -63,7 +63,7 @@ impl fmt::Debug for SecretHash {
 mod tests {
     use rand::{SeedableRng as _, rngs::StdRng};
 
-    use super::super::secret::*;
+    use super::*;
 
     #[test]
     fn random_text_has_its_length_and_every_digit_occurs() {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum, value_parser};
 
 use super::{Unshown, secret_setting::secret};
 use crate::{
-    assistant::{AssistantLimits, BaseUrl, BearerToken, OpenAi, Provider},
+    assistant::{AssistantLimits, BaseUrl, BearerToken, OpenAi, ProviderConfig},
     base::error::{Error, Result},
 };
 
@@ -82,11 +82,11 @@ impl Assistant {
         }
     }
 
-    pub(super) fn provider(self) -> Result<Provider> {
+    pub(super) fn provider(self) -> Result<ProviderConfig> {
         Ok(match self.kind {
-            Kind::None => Provider::None,
-            Kind::Echo => Provider::Echo { pause: Provider::ECHO_PAUSE },
-            Kind::Openai => Provider::OpenAi(self.openai()?),
+            Kind::None => ProviderConfig::None,
+            Kind::Echo => ProviderConfig::Echo { pause: ProviderConfig::ECHO_PAUSE },
+            Kind::Openai => ProviderConfig::OpenAi(self.openai()?),
         })
     }
 

@@ -102,7 +102,7 @@ fn in_shell(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::greeting::*;
+    use super::*;
 
     fn greeted(address: &str, bootstrap: &Bootstrap, key_file: Option<&str>) -> String {
         greeting(address.parse().unwrap(), bootstrap, key_file.map(OsStr::new), false)

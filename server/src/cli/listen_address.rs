@@ -132,7 +132,7 @@ fn is_host_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listen_address::*;
+    use super::*;
 
     #[test]
     fn each_way_to_write_an_address_is_taken() {

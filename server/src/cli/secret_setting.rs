@@ -58,7 +58,7 @@ fn read(file: &Path) -> io::Result<String> {
 mod tests {
     use std::fs;
 
-    use super::super::secret_setting::*;
+    use super::*;
 
     fn from_file(path: &Path) -> Result<Option<String>> {
         secret("PARLOR_OPENAI_API_KEY", None, Some(path.into()))

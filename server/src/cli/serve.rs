@@ -78,9 +78,9 @@ impl Serve {
         config.limits.assistant = self.assistant.limits();
         config.assistant = self.assistant.provider()?;
         config.demo = self.demo;
-        config.limits.connections = self.max_connections.get();
-        config.limits.connections_per_address = self.max_connections_per_address.get();
-        config.limits.connection_bytes = usize::from(self.max_connection_memory.get()) * 1024 * 1024;
+        config.limits.http.connections = self.max_connections.get();
+        config.limits.http.connections_per_address = self.max_connections_per_address.get();
+        config.limits.http.connection_bytes = usize::from(self.max_connection_memory.get()) * 1024 * 1024;
         config.limits.drain_delay = self.drain_delay;
         // Taken before anything is stored; connections come only once everything is ready.
         let port = BoundPort::bind(self.listen.resolve().await?)?;

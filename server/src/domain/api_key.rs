@@ -110,7 +110,7 @@ fn checksum(body: &str) -> String {
 mod tests {
     use rand::{SeedableRng as _, rngs::StdRng};
 
-    use super::super::api_key::*;
+    use super::*;
 
     fn key() -> ApiKey {
         ApiKey::generate(&mut StdRng::seed_from_u64(7))

@@ -37,7 +37,7 @@ pub(super) fn merge(target: &str, patch: &str) -> Result<String, serde_json::Err
 
 #[cfg(test)]
 mod tests {
-    use super::super::merge_patch::*;
+    use super::*;
 
     #[test]
     fn the_cases_of_the_rfc_with_an_object_as_patch() {

@@ -261,7 +261,7 @@ impl<'de> Visitor<'de> for &mut MemberCheck {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::*;
+    use super::*;
 
     fn metadata(json: &str) -> Result<Metadata, Violation> {
         Metadata::new(serde_json::from_str(json).expect("the test's JSON is well-formed"))

@@ -19,10 +19,12 @@ macro_rules! checked_text {
 
 mod api_key;
 mod chat;
-mod event;
 mod idempotency;
+mod label;
 mod merge_patch;
 mod message;
+mod message_observer;
+mod message_source;
 mod metadata;
 mod page;
 mod raw_object;
@@ -34,11 +36,13 @@ mod user;
 
 pub use api_key::ApiKey;
 pub use chat::{Chat, ChatPatch, Created, Deleted, NewChat, Status, Updated};
-pub use event::{ConnectionId, FinishReason, Listener, Origin};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
+pub use label::Label;
 pub use message::{ClientMessageId, Content, MediaType, MediaUrl, Message, NewMessage, Role};
+pub use message_observer::Listener;
+pub use message_source::{ConnectionId, FinishReason, Origin};
 pub use metadata::{Metadata, MetadataPatch};
-pub use page::{ActivityPlace, ChatFilter, ChatPlace, ChatWindow, Label, MessagePlace, Order, Page, Start, Window};
+pub use page::{ActivityPlace, ChatFilter, ChatPlace, ChatWindow, MessagePlace, Order, Page, Start, Window};
 pub(crate) use raw_object::{Name, Names, RawObject};
 pub use tenant::{IssuedKey, KeyRecord, Principal, TenantId, TenantRecord};
 pub use ticket::{IssuedTicket, Redemption, Ticket, TicketGrant};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{Status, UserId};
+use super::{Label, Status, UserId};
 
 /// Which way a list goes, by what it is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +79,6 @@ pub struct ChatFilter {
     pub created_before: Option<DateTime<Utc>>,
     /// With these members in their metadata.
     pub metadata: Vec<Label>,
-}
-
-/// A member of a chat's metadata that a filter can ask for: its name, and its value as text. A string is its own text; a
-/// number, `true`, `false` and `null` are their JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label {
-    /// The member's name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// A part of a list of chats, and what the list is ordered by.

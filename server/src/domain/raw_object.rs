@@ -63,7 +63,7 @@ impl<'a> Names<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw_object::*;
+    use super::*;
 
     #[test]
     fn names_are_known_however_many_there_are() {

@@ -78,7 +78,7 @@ fn shows_nothing(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::*;
+    use super::*;
 
     #[test]
     fn white_space_is_what_unicode_calls_so_and_the_byte_order_mark_without_control_characters() {

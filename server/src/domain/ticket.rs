@@ -98,7 +98,7 @@ pub struct IssuedTicket {
 mod tests {
     use rand::{SeedableRng as _, rngs::StdRng};
 
-    use super::super::ticket::*;
+    use super::*;
 
     fn ticket() -> Ticket {
         Ticket::generate(&mut StdRng::seed_from_u64(7))

@@ -38,7 +38,7 @@ checked_text!(Title);
 mod tests {
     use chrono::TimeZone as _;
 
-    use super::super::title::*;
+    use super::*;
 
     #[test]
     fn a_generated_title_is_readable_and_valid() {

@@ -26,15 +26,16 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     body_time::BodyTime,
     field_error::FieldError,
+    limits::HttpLimits,
     listen::ConnectionState,
     problem::{Code, Problem, request_id_header},
+    schema::FromMember,
 };
 use crate::{
     base::{
         error::Cause,
         validation::{Violation, pointer_step},
     },
-    config::Limits,
     domain::{Names, RawObject},
 };
 
@@ -45,12 +46,6 @@ pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Room for an ordinary answer, so that its buffer need not grow by doubling.
 const ORDINARY_BYTES: usize = 1_024;
 
-/// A value of one member of a request body.
-pub(crate) trait FromMember: Sized {
-    /// Takes well-formed JSON, if it keeps the type's rules.
-    fn from_member(json: &RawValue) -> std::result::Result<Self, Violation>;
-}
-
 /// A request body: a JSON object with known members.
 pub(crate) trait FromMembers: Type + Sized {
     /// Further media types under which a body may be sent, beside `application/json`. The document names `application/json`
@@ -58,21 +53,12 @@ pub(crate) trait FromMembers: Type + Sized {
     const OTHER_MEDIA_TYPES: &'static [&'static str] = &[];
 
     /// Bytes at most in the body.
-    fn max_bytes(limits: &Limits) -> usize {
+    fn max_bytes(limits: &HttpLimits) -> usize {
         limits.body_bytes
     }
 
     /// Takes every member it knows; [`Members`] gathers what is wrong.
     fn from_members(members: &mut Members<'_>) -> Option<Self>;
-}
-
-/// The text of a JSON string.
-pub(crate) fn text(json: &RawValue) -> std::result::Result<String, Violation> {
-    if !json.get().starts_with('"') {
-        return Err(Violation::new("must be a string"));
-    }
-    // Well-formed, so only half a surrogate pair is left to go wrong.
-    serde_json::from_str(json.get()).map_err(|_| Violation::new("must be Unicode text"))
 }
 
 /// A request body as a handler takes it: the value or what is wrong with it, and the bytes it was read from.
@@ -154,9 +140,9 @@ fn check_media_type(request: &Request, others: &[&str]) -> std::result::Result<(
 async fn read_bytes(
     request: &Request,
     body: &mut RequestBody,
-    max_bytes: fn(&Limits) -> usize,
+    max_bytes: fn(&HttpLimits) -> usize,
 ) -> std::result::Result<Bytes, Problem> {
-    let limits = request.data::<Arc<Limits>>();
+    let limits = request.data::<Arc<HttpLimits>>();
     let limits = limits.ok_or_else(|| Problem::because(Code::Internal, Cause::new("a request came without limits")))?;
     let limit = max_bytes(limits);
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());

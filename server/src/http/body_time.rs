@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{field_error::FieldError, problem::Problem};
-use crate::config::Limits;
+use super::{field_error::FieldError, limits::HttpLimits, problem::Problem};
 
 /// The time that is left for a body. It has a bound on the whole and one on pauses; each byte that arrives prolongs the
 /// latter at the lowest rate, so that a peer which sends a byte now and then does not hold its connection until the former.
@@ -23,8 +22,8 @@ pub(super) struct BodyTime {
 
 impl BodyTime {
     /// The time of a body that is awaited from `now` on.
-    pub(super) fn start(limits: &Limits, now: Instant) -> Self {
-        let Limits { body: total, body_pause: pause, body_rate: rate, .. } = *limits;
+    pub(super) fn start(limits: &HttpLimits, now: Instant) -> Self {
+        let HttpLimits { body: total, body_pause: pause, body_rate: rate, .. } = *limits;
         Self { total, pause, rate: rate.max(1), end: now + total, next: now + pause }
     }
 
@@ -56,14 +55,14 @@ impl BodyTime {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body_time::*;
+    use super::*;
 
     fn started(now: Instant) -> BodyTime {
-        let limits = Limits {
+        let limits = HttpLimits {
             body: Duration::from_secs(30),
             body_pause: Duration::from_secs(10),
             body_rate: 1_000,
-            ..Limits::default()
+            ..HttpLimits::default()
         };
         BodyTime::start(&limits, now)
     }

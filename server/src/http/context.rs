@@ -65,7 +65,7 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::*;
+    use super::*;
 
     fn id(value: &'static str) -> String {
         let headers = [(REQUEST_ID, value)].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));

@@ -19,12 +19,9 @@ use super::{
     origin,
     problem::{Code, Problem},
 };
-use crate::{
-    base::{
-        error::{Error, Result},
-        lock::lock,
-    },
-    demo,
+use crate::base::{
+    error::{Error, Result},
+    lock::lock,
 };
 
 /// Allows every origin.
@@ -48,14 +45,13 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The greatest number of characters of a refused origin, or of its path, that the log and the answer repeat.
 const SHOWN_CHARS: usize = 200;
 
-/// Where the metrics are.
-const METRICS: &str = "/metrics";
-
 /// Decides which origins may use the server.
 #[derive(Debug)]
 pub(crate) struct Cors {
     /// The listed origins; empty: every origin is allowed.
     allowed: Vec<HeaderValue>,
+    /// What is answered without a credential and is not for the public: these paths and all below them.
+    private: &'static [&'static str],
     refusals: Mutex<Refusals>,
 }
 
@@ -83,12 +79,12 @@ impl Cors {
     ///
     /// # Errors
     /// [`Error::Invalid`] when one of them cannot stand in a header.
-    pub(crate) fn new(allowed: &[String]) -> Result<Self> {
+    pub(crate) fn new(allowed: &[String], private: &'static [&'static str]) -> Result<Self> {
         let header = |origin: &String| {
             HeaderValue::from_str(origin).map_err(|_| Error::Invalid(format!("{origin:?} is no origin of a page")))
         };
         let allowed = allowed.iter().map(header).collect::<Result<_>>()?;
-        Ok(Self { allowed, refusals: Mutex::default() })
+        Ok(Self { allowed, private, refusals: Mutex::default() })
     }
 
     /// Returns what the response to `request` says about its origin.
@@ -96,7 +92,7 @@ impl Cors {
     /// # Errors
     /// `forbidden` when some origins are listed and the request comes from a page of another one.
     pub(crate) fn check(&self, request: &Request) -> std::result::Result<Grant, Problem> {
-        let is_private = is_private(request.uri().path());
+        let is_private = self.is_private(request.uri().path());
         if self.allowed.is_empty() {
             return Ok(if is_private { Grant::Nothing } else { Grant::AnyOrigin });
         }
@@ -112,6 +108,12 @@ impl Cors {
             return Err(self.refuse(request, &shown));
         }
         Ok(if is_private { Grant::Nothing } else { Grant::Origin(origin.clone()) })
+    }
+
+    fn is_private(&self, path: &str) -> bool {
+        let is_in =
+            |place: &&str| path.strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.private.iter().any(is_in)
     }
 
     /// Returns what the response to a request says whose head could not be read.
@@ -175,10 +177,4 @@ pub(crate) fn preflight() -> Response {
     ];
     response.headers_mut().extend(HeaderMap::from_iter(allow));
     response
-}
-
-/// Whether `path` is answered without a credential and is not for the public.
-fn is_private(path: &str) -> bool {
-    let is_in = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    is_in(METRICS) || is_in(demo::PAGE.trim_end_matches('/'))
 }

@@ -3,12 +3,11 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use super::{
-    body::text,
-    bounded::{describe, text_schema},
-    problem::Detail,
-};
+use super::schema::{Text, describe, text, text_schema};
 use crate::base::validation::Violation;
+
+/// A sentence about what is wrong.
+pub(crate) type Detail = Text<1_024>;
 
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
@@ -65,7 +64,7 @@ describe!(Pointer, text_schema(0, Self::MAX_CHARS), |json| text(&json).map(Self:
 
 #[cfg(test)]
 mod tests {
-    use super::super::field_error::*;
+    use super::*;
 
     fn pointer(text: &str) -> String {
         Pointer::new(text.to_owned()).0

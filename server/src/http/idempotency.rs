@@ -6,7 +6,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
 };
 
-use super::{body::JsonBody, bounded::text_schema, field_error::FieldError, problem::Problem};
+use super::{body::JsonBody, field_error::FieldError, problem::Problem, schema::text_schema};
 use crate::{
     base::validation::Violation,
     domain::{Fingerprint, Idempotency, IdempotencyKey},

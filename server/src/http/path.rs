@@ -8,7 +8,7 @@ use poem_openapi::{
 
 use super::{
     problem::{Code, Problem},
-    query::FromParameter,
+    schema::FromParameter,
 };
 
 /// A value of a path parameter.

@@ -41,7 +41,7 @@ fn name_step(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::percent::*;
+    use super::*;
 
     #[test]
     fn only_complete_escapes_of_utf_8_are_decodable() {

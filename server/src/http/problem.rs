@@ -3,33 +3,31 @@
 //! A handler fails with a [`Problem`]; the framework fails with errors of its own. Both reach [`render`] at the edge,
 //! which alone writes the body, since it alone knows the request's id and may put a cause into the log.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::borrow::Cow;
 
 use poem::{
     IntoResponse, Response,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
-    ApiResponse, Object,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
-    types::Type as _,
+    Object,
+    registry::{MetaHeader, MetaSchema, MetaSchemaRef},
 };
 use serde::Serialize;
 
 use super::{
-    bounded::{Integer, Items, Text, text_schema},
     context::RequestId,
-    field_error::FieldError,
-    query::FromQuery,
+    field_error::{Detail, FieldError},
+    schema::{Integer, Items, Text, text_schema},
 };
 use crate::base::error::{Cause, Error};
 
 /// The media type of every failure.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 /// Seconds after which trying again makes sense when the database is away.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(super) const RETRY_AFTER_SECONDS: &str = "1";
 /// How to authenticate, as `WWW-Authenticate` says it.
-const CHALLENGE: &str = r#"ApiKey realm="parlor""#;
+pub(super) const CHALLENGE: &str = r#"ApiKey realm="parlor""#;
 
 /// What went wrong, as a stable word (contract: codes). Clients decide by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -307,97 +305,8 @@ pub(crate) struct ProblemDocument {
     errors: Option<Errors>,
 }
 
-/// A sentence about what is wrong.
-pub(crate) type Detail = Text<1_024>;
 /// What one answer names; a body has room for thousands of unknown members.
 type Errors = Items<FieldError, 1_000>;
-
-/// What the document says of an operation beside its handler: the query it takes, and how it can fail.
-pub(crate) trait Operation: Send + Sync + 'static {
-    /// Its operationId.
-    const ID: &'static str;
-    /// Its failures beyond those of every operation.
-    const CODES: &'static [Code];
-    /// What an invalid request may have wrong, for its example: a pointer and what is wrong there.
-    const WRONG: (&'static str, &'static str) = ("/query/order", "must be one of asc, desc");
-    /// Its query; `()` for none.
-    type Query: FromQuery;
-
-    /// All failures of the operation, in the order of their statuses.
-    fn codes() -> Vec<Code> {
-        // Unauthorized before anything else is looked at; 500 and 503 may always happen.
-        let mut codes = vec![Code::Unauthorized, Code::Internal, Code::Unavailable];
-        codes.extend_from_slice(Self::CODES);
-        codes.sort_by_key(|code| code.status());
-        codes
-    }
-}
-
-/// A [`Problem`] of an operation that says which problems it has.
-pub(crate) struct Failure<F>(Problem, PhantomData<F>);
-
-impl<F: Operation> From<Problem> for Failure<F> {
-    fn from(problem: Problem) -> Self {
-        debug_assert!(F::codes().contains(&problem.code), "{} documents {}", F::ID, problem.code.as_str());
-        Self(problem, PhantomData)
-    }
-}
-
-impl<F: Operation> From<Error> for Failure<F> {
-    fn from(error: Error) -> Self {
-        Problem::from(error).into()
-    }
-}
-
-impl<F> From<Failure<F>> for poem::Error {
-    fn from(failure: Failure<F>) -> Self {
-        failure.0.into()
-    }
-}
-
-impl<F: Operation> ApiResponse for Failure<F> {
-    fn meta() -> MetaResponses {
-        let codes = F::codes();
-        // A status occurs once in a document; the codes that share one are told apart by its examples.
-        let first = codes
-            .iter()
-            .enumerate()
-            .filter(|(index, code)| !codes[..*index].iter().any(|earlier| earlier.status() == code.status()));
-        MetaResponses { responses: first.map(|(_, code)| response(*code)).collect() }
-    }
-
-    fn register(registry: &mut Registry) {
-        ProblemDocument::register(registry);
-    }
-}
-
-impl<F> fmt::Debug for Failure<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-fn response(code: Code) -> MetaResponse {
-    let mut headers = vec![request_id_header()];
-    match code {
-        Code::Unauthorized => {
-            headers.push(response_header("WWW-Authenticate", "How to authenticate.", constant(CHALLENGE)));
-        }
-        Code::Unavailable => {
-            let seconds =
-                MetaSchema { pattern: Some("^[0-9]+$".to_owned()), ..text_schema(1, RETRY_AFTER_SECONDS.len()) };
-            headers.push(response_header("Retry-After", "Seconds to wait before trying again.", seconds));
-        }
-        _ => {}
-    }
-    MetaResponse {
-        description: code.description(),
-        status: Some(code.status().as_u16()),
-        status_range: None,
-        content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemDocument::schema_ref() }],
-        headers,
-    }
-}
 
 /// The header that every answer has.
 pub(crate) fn request_id_header() -> MetaHeader {

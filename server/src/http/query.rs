@@ -4,17 +4,7 @@
 use poem::{Request, RequestBody, error::Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::MetaSchema};
 
-use super::{field_error::FieldError, percent, problem::Problem};
-use crate::base::validation::Violation;
-
-/// A value of one parameter.
-pub(crate) trait FromParameter: Sized {
-    /// What the document says of it.
-    fn schema() -> MetaSchema;
-
-    /// Takes the parameter's text, percent-decoded, if it keeps the type's rules.
-    fn from_parameter(text: &str) -> std::result::Result<Self, Violation>;
-}
+use super::{field_error::FieldError, percent, problem::Problem, schema::FromParameter};
 
 /// A parameter, for the document.
 pub(crate) struct Parameter {

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::{
     body::Json,
-    bounded::Text,
     problem::{constant, request_id_header, response_header},
+    schema::Text,
 };
 
 /// Set on an answer that repeats an earlier one.

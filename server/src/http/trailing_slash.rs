@@ -147,7 +147,7 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
 mod tests {
     use serde_json::json;
 
-    use super::super::trailing_slash::*;
+    use super::*;
 
     fn paths() -> Paths {
         let document = json!({ "paths": {

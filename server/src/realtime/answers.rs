@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::hub::Hub;
 use crate::{
-    assistant::{Assistant, AssistantError, Conversation, TokenStream, Turn},
+    assistant::{Assistant, AssistantError, Conversation, PromptMessage, TokenStream},
     base::{
         clock::Moments,
         error::{Error, Result},
@@ -301,7 +301,7 @@ impl Inner {
         let until = Window { start: Start::After(prompt.seq + 1), limit: history, order: Order::Desc };
         let mut turns = self.turns(prompt, None, until).await?.into_iter();
         let last = turns.next().ok_or(Error::ChatNotFound)?;
-        let mut turns: Vec<Turn> = turns.rev().collect();
+        let mut turns: Vec<PromptMessage> = turns.rev().collect();
         let since = Window { start: Start::Offset(0), limit: history, order: Order::Asc };
         let since = self.turns(prompt, Some(prompt.seq), since).await?.into_iter();
         turns.extend(since.filter(|turn| turn.role == Role::Assistant));
@@ -310,9 +310,15 @@ impl Inner {
         Ok(Conversation { turns: turns.split_off(beyond) })
     }
 
-    async fn turns(&self, prompt: Prompt, after: Option<i64>, window: Window<MessagePlace>) -> Result<Vec<Turn>> {
+    async fn turns(
+        &self,
+        prompt: Prompt,
+        after: Option<i64>,
+        window: Window<MessagePlace>,
+    ) -> Result<Vec<PromptMessage>> {
         let page = self.messages.list_messages(prompt.tenant, prompt.chat, after, window).await?;
-        let turn = |message: Message| Turn { role: message.role, content: message.content.as_str().to_owned() };
+        let turn =
+            |message: Message| PromptMessage { role: message.role, content: message.content.as_str().to_owned() };
         Ok(page.items.into_iter().map(turn).collect())
     }
 

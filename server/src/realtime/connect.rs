@@ -12,21 +12,22 @@ use uuid::Uuid;
 
 use super::{Realtime, session::Session, socket::Socket, upgrade};
 use crate::{
+    auth::{self, Caller},
     base::{
         error::{Cause, Error},
         validation::Violation,
     },
     domain::{ApiKey, Redemption, TenantId, Ticket, TicketGrant, UserId},
     http::{
-        bounded::text_schema,
         context::Context,
         field_error::FieldError,
         named::named,
-        problem::{Code, Failure, Operation, Problem},
-        query::{FromParameter, FromQuery, Parameter, Parameters, Query},
+        operation::{Failure, Operation},
+        problem::{Code, Problem},
+        query::{FromQuery, Parameter, Parameters, Query},
+        schema::{FromParameter, text_schema},
     },
     wire::{
-        auth::{self, Caller},
         protocol::{
             Close,
             event::{ConnectionEstablished, UserCreated, encode},

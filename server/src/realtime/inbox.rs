@@ -208,7 +208,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox::*;
+    use super::*;
 
     fn inbox(limit: usize) -> Inbox {
         Inbox::new(ConnectionId(1), TenantId(Uuid::nil()), UserId::stored("u".into()), Uuid::nil(), limit)

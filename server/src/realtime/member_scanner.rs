@@ -103,7 +103,7 @@ impl MemberScanner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::member_scanner::*;
+    use super::*;
 
     fn find(json: &str) -> Option<String> {
         let mut scanner = MemberScanner::new("id", 20);

@@ -52,7 +52,7 @@ impl Drop for MessagePermit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message_budget::*;
+    use super::*;
 
     #[test]
     fn what_a_permit_takes_is_given_back_with_it() {

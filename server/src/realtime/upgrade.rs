@@ -129,7 +129,7 @@ fn title(name: &HeaderName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::upgrade::*;
+    use super::*;
 
     fn asked(headers: &[(&str, &str)]) -> Result<HeaderValue, Problem> {
         let mut request = Request::builder();

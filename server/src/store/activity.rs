@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     TenantScope,
-    chats::{by_id, status_code, to_micros_up},
+    chat_columns::{by_id, status_code, to_micros_up},
     entity::{chat, chat_label},
     labels, to_micros,
 };

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     TenantScope, activity,
+    chat_columns::{by_id, status_code, status_of, to_micros_up},
     connection::Transaction,
     entity::{chat, chat_label, idempotency_record, message, ticket},
     failure::fault,
@@ -22,8 +23,8 @@ use super::{
 use crate::{
     base::error::{Cause, Error, Result},
     domain::{
-        Chat, ChatFilter, ChatPlace, ChatWindow, Created, Idempotency, Metadata, Order, Page, Start, Status, TenantId,
-        Title, Updated, UserId, Window,
+        Chat, ChatFilter, ChatPlace, ChatWindow, Created, Idempotency, Metadata, Order, Page, Start, TenantId, Title,
+        Updated, UserId, Window,
     },
 };
 
@@ -257,15 +258,6 @@ impl Chain {
     }
 }
 
-/// The first whole microsecond that is not before `moment`.
-pub(super) fn to_micros_up(moment: DateTime<Utc>) -> i64 {
-    to_micros(moment) + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000))
-}
-
-pub(super) fn by_id() -> Expr {
-    Expr::col((chat::Entity, chat::Column::Id))
-}
-
 /// The smallest id that can have been made in the millisecond of `moment`: its 48 bits of time, and zeros.
 fn first_id_of(moment: DateTime<Utc>) -> Uuid {
     let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
@@ -296,19 +288,4 @@ pub(super) fn chat_of(row: chat::Model) -> Result<Chat> {
         updated_at: from_micros(row.updated_at)?,
         last_message_at: row.last_message_at.map(from_micros).transpose()?,
     })
-}
-
-pub(super) fn status_code(status: Status) -> i16 {
-    match status {
-        Status::Active => 0,
-        Status::Closed => 1,
-    }
-}
-
-pub(super) fn status_of(code: i16) -> Result<Status> {
-    match code {
-        0 => Ok(Status::Active),
-        1 => Ok(Status::Closed),
-        _ => Err(Error::Internal(Cause::new(format!("{code} is no chat status")))),
-    }
 }

@@ -116,7 +116,7 @@ pub(super) fn known_parameters(url: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::database_url::*;
+    use super::*;
 
     #[test]
     fn a_database_url_never_shows_its_password() {

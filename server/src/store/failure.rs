@@ -123,7 +123,7 @@ pub(super) fn is_busy(error: &DbErr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure::*;
+    use super::*;
 
     #[test]
     fn each_code_has_its_meaning() {

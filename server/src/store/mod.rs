@@ -13,6 +13,7 @@
 //! since 1970 in a 64-bit integer, UUIDs are sixteen bytes, JSON is text.
 
 mod activity;
+mod chat_columns;
 mod chats;
 mod checkpoints;
 mod connection;

@@ -337,7 +337,7 @@ async fn applied_steps(transaction: &DatabaseTransaction) -> std::result::Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::open::*;
+    use super::*;
 
     #[tokio::test]
     async fn every_connection_to_a_file_syncs_each_commit_to_its_log() {

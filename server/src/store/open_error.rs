@@ -378,7 +378,7 @@ fn message(error: &DbErr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::open_error::*;
+    use super::*;
 
     fn explained(place: &Place, error: OpenError) -> String {
         match place.explain(error) {

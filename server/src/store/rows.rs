@@ -187,7 +187,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::*;
+    use super::*;
 
     fn rows(count: usize) -> Rows {
         Rows::new(vec![

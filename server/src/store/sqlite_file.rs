@@ -306,7 +306,7 @@ fn declared_length(header: &[u8; HEADER]) -> u64 {
 mod tests {
     use std::fs;
 
-    use super::super::sqlite_file::*;
+    use super::*;
 
     /// A file in WAL mode with a table, and a connection that keeps its log.
     fn database() -> (tempfile::TempDir, SqliteFile, Connection) {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::values::{Count, Nullable, Timestamp, example};
 use crate::{
     domain::{self, Metadata, Status, Title, UserId},
-    http::bounded::Text,
+    http::schema::Text,
 };
 
 /// A chat session.

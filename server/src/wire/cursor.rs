@@ -11,11 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     base::validation::Violation,
-    http::{
-        body::text,
-        bounded::{describe, text_schema},
-        query::FromParameter,
-    },
+    http::schema::{FromParameter, describe, text, text_schema},
 };
 
 const CHECK_BYTES: usize = 8;
@@ -118,7 +114,7 @@ impl List {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cursor::*;
+    use super::*;
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_only() {

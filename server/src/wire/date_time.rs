@@ -61,7 +61,7 @@ fn canonical_offset(offset: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::date_time::*;
+    use super::*;
 
     #[test]
     fn each_form_of_the_family_is_one_moment() {

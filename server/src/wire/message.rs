@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::values::{Nullable, Timestamp, example};
 use crate::{
     domain::{self, ClientMessageId, Content, MediaType, MediaUrl, Metadata, Role, UserId},
-    http::bounded::Integer,
+    http::schema::Integer,
 };
 
 /// A message of a chat.

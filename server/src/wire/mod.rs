@@ -1,6 +1,5 @@
-//! What REST and live messaging both say: chats, messages, values, events and frames as JSON, and who may ask.
+//! What REST and live messaging both say: chats, messages, values, events and frames as JSON.
 
-pub(crate) mod auth;
 pub(crate) mod chat;
 pub(crate) mod cursor;
 mod date_time;

@@ -20,11 +20,9 @@ use crate::{
         Title, UserId,
     },
     http::{
-        body::{FromMember, text},
-        bounded::{Integer, describe, text_schema},
         path::FromPath,
         problem::Code,
-        query::FromParameter,
+        schema::{FromMember, FromParameter, Integer, describe, text, text_schema},
     },
 };
 

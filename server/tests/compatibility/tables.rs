@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io::ErrorKind, net::TcpListener, time::Duration};
 
-use parlor_server::assistant::Provider;
+use parlor_server::assistant::ProviderConfig;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -184,7 +184,7 @@ async fn a_media_url_is_not_fetched() {
 #[tokio::test]
 async fn a_client_of_the_family_talks_over_a_websocket() {
     let database = TestDatabase::create().await;
-    let echo = Provider::Echo { pause: Duration::ZERO };
+    let echo = ProviderConfig::Echo { pause: Duration::ZERO };
     let server = TestServer::start_as(database.url(), |config| config.assistant = echo).await;
     let id = server.client().new_chat(USER).await;
     let query = format!("/ws/chat?api_key={KEY}&user_id=somebody&chat_id={id}");

@@ -9,7 +9,7 @@ use crate::{
     domain::{self, ChatPatch, Metadata, MetadataPatch, NewChat, Status, Title, UserId},
     http::{
         body::{FromMembers, MERGE_PATCH, Members},
-        bounded::Text,
+        schema::Text,
     },
     wire::{
         chat::{Chat, ChatDetails},

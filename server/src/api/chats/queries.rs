@@ -1,22 +1,17 @@
 //! What the operations on chats take in a query.
 
-use chrono::{DateTime, Utc};
 use poem_openapi::registry::MetaSchema;
 
-use super::{
-    ListChats,
-    sort::{SORT, Sort},
-};
+use super::sort::{SORT, Sort};
 use crate::{
     api::paging::{self, Paging},
     base::validation::Violation,
     domain::{ChatFilter, Label, Metadata, Order, Status, UserId},
     http::{
-        bounded::text_schema,
-        problem::Operation as _,
-        query::{FromParameter, FromQuery, Parameter, Parameters},
+        query::{FromQuery, Parameter, Parameters},
+        schema::{FromParameter, text_schema},
     },
-    wire::{cursor::List, values::Timestamp},
+    wire::values::Timestamp,
 };
 
 pub(crate) struct ListUserChatsQuery {
@@ -80,17 +75,6 @@ impl FromQuery for ListChatsQuery {
         };
         Some(Self { filter, sort: sort?, paging: paging? })
     }
-}
-
-/// The list that a filter makes, for its cursors.
-pub(super) fn filter_list(filter: &ChatFilter) -> List {
-    let moment = |moment: Option<DateTime<Utc>>| moment.map_or_else(String::new, |moment| moment.to_rfc3339());
-    let list = List::of(ListChats::ID)
-        .with(filter.user_id.as_ref().map_or("", UserId::as_str))
-        .with(format!("{:?}", filter.status))
-        .with(moment(filter.created_after))
-        .with(moment(filter.created_before));
-    filter.metadata.iter().fold(list, |list, label| list.with(&label.name).with(&label.value))
 }
 
 impl FromParameter for Label {

@@ -10,7 +10,8 @@ use crate::{
     domain::{ActivityPlace, Chat, ChatWindow, Page},
     http::{
         problem::Problem,
-        query::{FromParameter, Parameter, Parameters},
+        query::{Parameter, Parameters},
+        schema::FromParameter,
     },
     wire::{
         cursor::{Cursor, List, Place},

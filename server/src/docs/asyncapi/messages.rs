@@ -3,15 +3,16 @@
 use poem_openapi::registry::{MetaSchema, Registry};
 use serde_json::{Map, Value, json};
 
-use super::{CHANNEL, described, reference};
+use super::reference::{CHANNEL, described, reference};
 use crate::{
     docs::openapi::json_schema::json_schema,
-    http::query::FromParameter as _,
+    http::schema::FromParameter as _,
     wire::{
         protocol::{
             Kind,
-            event::{self, Event as _, Failed},
-            frame::{self, ClientMessage, Frame as _},
+            event::{self, Failed},
+            frame::{self, ClientMessage},
+            frame_spec::{Event as _, Frame as _},
         },
         values::Timestamp,
     },

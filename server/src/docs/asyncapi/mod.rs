@@ -2,31 +2,29 @@
 //! a connection end, each as the code has it.
 
 mod messages;
+mod reference;
 
 use std::time::Duration;
 
-use poem_openapi::registry::MetaSchema;
 use serde_json::{Map, Value, json};
 
-use self::messages::{messages, operations, schemas};
-use super::openapi::{answers::without_patterns_in_components, json_schema::json_schema, named::name_schemas};
+use self::{
+    messages::{messages, operations, schemas},
+    reference::{CHANNEL, described, reference},
+};
+use super::openapi::{answers::without_patterns_in_components, named::name_schemas};
 use crate::{
+    auth,
     http::{
-        problem::Operation as _,
+        operation::Operation as _,
         query::{FromQuery as _, Parameter},
     },
     realtime::{
         RealtimeLimits,
         connect::{API_KEY, ConnectByTicket, ConnectChat, ConnectQuery, HEADERS, PATH, TICKET},
     },
-    wire::{
-        auth,
-        protocol::{Close, ErrorCode, event, frame},
-    },
+    wire::protocol::{Close, ErrorCode, event, frame},
 };
-
-/// The channel's name.
-const CHANNEL: &str = "chat";
 
 /// The document.
 pub(crate) fn document() -> Value {
@@ -172,14 +170,4 @@ fn object<'a>(parameters: impl IntoIterator<Item = &'a Parameter>) -> Value {
         })
         .collect();
     json!({ "type": "object", "properties": properties })
-}
-
-/// A schema in JSON Schema, with a description.
-fn described(schema: &MetaSchema, description: &'static str) -> Value {
-    let schema = MetaSchema { description: Some(description), ..schema.clone() };
-    json_schema(&serde_json::to_value(schema).expect("a schema is JSON"))
-}
-
-fn reference(path: &[&str]) -> Value {
-    json!({ "$ref": format!("#/{}", path.join("/")) })
 }

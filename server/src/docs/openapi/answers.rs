@@ -57,7 +57,7 @@ fn gather(value: &Value, names: &mut BTreeSet<String>) {
 mod tests {
     use serde_json::json;
 
-    use super::super::answers::*;
+    use super::*;
 
     #[test]
     fn patterns_stay_in_requests_alone() {

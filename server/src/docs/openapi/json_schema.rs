@@ -114,7 +114,7 @@ fn whole(bound: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json_schema::*;
+    use super::*;
 
     #[test]
     fn null_is_a_type_of_its_own() {

@@ -17,7 +17,8 @@ use crate::{
         tickets::{CreateTicket, TicketsApi},
     },
     http::{
-        problem::{CONTENT_TYPE, Code, Operation, Problem},
+        operation::Operation,
+        problem::{CONTENT_TYPE, Code, Problem},
         query::{FromQuery as _, Parameter},
     },
 };
@@ -245,7 +246,7 @@ fn without_empty_bound(schema: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::document::*;
+    use super::*;
 
     #[test]
     fn every_failure_of_every_operation_has_an_example() {

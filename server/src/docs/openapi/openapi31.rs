@@ -22,7 +22,7 @@ pub(super) fn convert(document: &Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::super::openapi31::*;
+    use super::*;
 
     #[test]
     fn a_document_is_converted_as_a_whole() {
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn no_keyword_of_openapi_3_0_is_left() {
-        let mut document = crate::docs::openapi::document::document_31();
+        let mut document = crate::docs::openapi::document_31();
         crate::docs::openapi::walk::each_schema(&mut document, &mut |name, schema| {
             for keyword in ["nullable", "example"] {
                 assert!(schema.get(keyword).is_none(), "{name:?}: {schema}");

@@ -64,7 +64,7 @@ pub(super) fn inside(name: Option<&str>, schema: &mut Value, visit: &mut impl Fn
 mod tests {
     use serde_json::json;
 
-    use super::super::walk::*;
+    use super::*;
 
     #[test]
     fn schemas_are_found_and_examples_are_not_taken_for_them() {

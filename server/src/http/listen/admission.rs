@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::state::{ConnectionState, Order, Phase, Times, millis};
+use super::state::{ConnectionState, HeldMemory, Order, Phase, Times, millis};
 use crate::base::lock::lock;
 
 /// How many candidates one look at all connections finds.
@@ -132,9 +132,11 @@ impl Admission {
         let admitted = connections.addresses.values().flat_map(|address| address.connections.values());
         admitted.chain(connections.displaced.values()).for_each(|state| state.give(order));
     }
+}
 
-    /// Notes that a connection holds about `bytes`, and displaces others while all of them hold too much.
-    pub(super) fn hold(&self, state: &ConnectionState, bytes: usize) {
+impl HeldMemory for Admission {
+    /// Displaces others while all of them hold too much.
+    fn hold(&self, state: &ConnectionState, bytes: usize) {
         let mut connections = lock(&self.connections);
         if state.order() == Order::Displace {
             return;
@@ -344,7 +346,7 @@ fn client(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::super::admission::*;
+    use super::*;
 
     const TIMES: Times = Times { head: 1_000, write: 1_000, write_rate: 1, stop_grace: 1_000 };
 

@@ -10,10 +10,10 @@ use tokio::{
 };
 
 use super::{
-    Refuse,
     admission::Permit,
     exchange::{Ends, Outcome, exchange},
     head::read_head,
+    refuse::Refuse,
     state::{ConnectionState, Order},
 };
 use crate::http::{

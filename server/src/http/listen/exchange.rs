@@ -25,9 +25,9 @@ use poem::{
 use tokio::{net::TcpStream, time::sleep_until};
 
 use super::{
-    Refuse,
     answer::Answer,
     peer_io::{EXCHANGE_BYTES, PeerIo},
+    refuse::Refuse,
     state::{ConnectionState, Order, Phase},
     upgraded::{Upgrade, Upgraded},
 };

@@ -86,7 +86,7 @@ fn is_complete(read: &[u8], searched: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::head::*;
+    use super::*;
 
     #[test]
     fn a_head_is_complete_after_an_empty_line_however_it_arrives() {

@@ -21,6 +21,7 @@ mod exchange;
 mod head;
 mod peer_io;
 mod port;
+mod refuse;
 mod state;
 mod upgraded;
 
@@ -42,11 +43,11 @@ use self::{
 };
 pub(crate) use self::{
     exchange::SharedBody,
+    refuse::Refuse,
     state::ConnectionState,
     upgraded::{Upgrade, Upgraded},
 };
-use super::problem::Problem;
-use crate::config::Limits;
+use super::limits::HttpLimits;
 
 /// The pause after `accept` failed for want of descriptors or memory: trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -54,18 +55,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The least bound on a request's head, which is hyper's.
 const MIN_HEAD_LIMIT: usize = 8 * 1024;
 
-/// Renders the failures of requests that reach no handler.
-pub(crate) trait Refuse: Send + Sync {
-    /// The answer, counted and logged as any other.
-    fn refuse(&self, problem: Problem) -> Response;
-}
-
 /// Serves `endpoint` on `listener` until `shutdown`, then lets accepted requests finish, for at most
-/// [`Limits::drain`].
+/// [`HttpLimits::drain`].
 pub(crate) async fn serve<E: Endpoint<Output = Response> + Refuse + 'static>(
     listener: TcpListener,
     endpoint: E,
-    limits: &Limits,
+    limits: &HttpLimits,
     shutdown: CancellationToken,
 ) {
     let endpoint = Arc::new(endpoint);

@@ -1,7 +1,7 @@
 //! The state of one connection, shared by its task, its socket, the request's body and the admission control.
 
 use std::{
-    mem,
+    fmt, mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -13,7 +13,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{admission::Admission, upgraded::Upgraded};
+use super::upgraded::Upgraded;
 use crate::base::lock;
 
 /// What a connection does. In every phase but [`Phase::Working`] it waits for its peer.
@@ -57,6 +57,12 @@ pub(super) struct Times {
     pub(super) stop_grace: u64,
 }
 
+/// Adds up the memory that connections hold.
+pub(super) trait HeldMemory: fmt::Debug + Send + Sync {
+    /// Notes that `connection` holds about `bytes`.
+    fn hold(&self, connection: &ConnectionState, bytes: usize);
+}
+
 /// See the module. Times are milliseconds since [`Self::started`]; 0 stands for "not set".
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
@@ -79,13 +85,13 @@ pub(crate) struct ConnectionState {
     waker: AtomicWaker,
     /// Estimated bytes of memory that the connection holds; written under the lock of the admission control.
     pub(super) held: AtomicUsize,
-    admission: Arc<Admission>,
+    admission: Arc<dyn HeldMemory>,
     /// Takes the connection after an answer of 101.
     upgrade: Mutex<Option<oneshot::Sender<Upgraded>>>,
 }
 
 impl ConnectionState {
-    pub(super) fn new(admission: Arc<Admission>, started: Instant, times: Times) -> Self {
+    pub(super) fn new(admission: Arc<dyn HeldMemory>, started: Instant, times: Times) -> Self {
         let state = Self {
             started,
             times,

@@ -68,7 +68,7 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use super::super::health::*;
+    use super::*;
 
     #[test]
     fn a_failure_concerns_connections_opened_before_it_and_no_later_ones() {

@@ -144,7 +144,7 @@ mod tests {
 
     use tokio::{sync::Semaphore, task::JoinSet};
 
-    use super::super::reader::*;
+    use super::*;
 
     /// Answers each key by itself; reads wait for `permits`, and are counted by `reads`.
     struct Counting {

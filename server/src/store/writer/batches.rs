@@ -14,11 +14,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    WriterLimits,
     claims::{Answers, Claims},
     create_chats,
     deferred::Deferred,
     ledger::{Changes, Ledger, LockWait, Outcome, Setback},
+    limits::WriterLimits,
     outcomes::{Outcomes, Written},
     request::{Batch, Job, Plans},
     send_messages::Sending,

@@ -10,14 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ledger::{FirstAnswer, Ledger, NewAnswer, Outcome};
+use super::ledger::{Claim, FirstAnswer, Ledger, NewAnswer, Outcome};
 use crate::{
     base::error::{Cause, Error},
-    domain::{Idempotency, IdempotencyKey, TenantId},
+    domain::{Idempotency, TenantId},
 };
-
-/// An idempotency key within its tenant.
-pub(super) type Claim = (TenantId, IdempotencyKey);
 
 /// What earlier transactions left under the keys of a batch.
 pub(super) struct Claims(HashMap<Claim, FirstAnswer>);

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::{
-    claims::Claim,
+    ledger::Claim,
     request::{Batch, Job},
 };
 use crate::{

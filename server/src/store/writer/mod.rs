@@ -14,6 +14,7 @@ mod claims;
 mod create_chats;
 mod deferred;
 mod ledger;
+mod limits;
 mod outcomes;
 mod request;
 mod send_messages;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 #[cfg(test)]
 pub(super) use self::ledger::LOOK_UPS;
 pub(super) use self::ledger::{FileBackend, Ledger, Postgres};
+pub use self::limits::WriterLimits;
 use self::{
     batches::Batches,
     deferred::Deferred,
@@ -50,17 +52,6 @@ use crate::{
 
 /// Why a request that was queued got no answer.
 const STOPPED: &str = "the writer stopped before it answered";
-
-/// Bounds of the writer.
-#[derive(Debug, Clone, Copy)]
-pub struct WriterLimits {
-    /// Requests that may wait; the next one is answered 503.
-    pub queue: usize,
-    /// Requests at most in one transaction.
-    pub batch: usize,
-    /// How long one transaction, and one request's wait for it, may take. The contract allows 5 s for the whole request.
-    pub patience: Duration,
-}
 
 /// A handle to the writer. Cheap to clone.
 #[derive(Clone)]

@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
-use super::claims::{Claim, Claims, Verdict};
+use super::{
+    claims::{Claims, Verdict},
+    ledger::Claim,
+};
 use crate::{
     base::error::{Cause, Error, Result},
     domain::{Chat, Created, Idempotency, Message, NewMessage, TenantId},
@@ -214,7 +217,7 @@ fn replay<O: DeserializeOwned>(answer: &str) -> Result<Created<O>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::*;
+    use super::*;
     use crate::domain::{Content, Metadata, Origin, Role};
 
     fn send(content: &str) -> Job {

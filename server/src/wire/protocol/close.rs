@@ -85,7 +85,7 @@ impl Close {
 
 #[cfg(test)]
 mod tests {
-    use super::super::close::*;
+    use super::*;
 
     #[test]
     fn every_reason_fits_into_its_frame() {

@@ -4,18 +4,18 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{Object, types::Type};
+use poem_openapi::Object;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
-use super::{ErrorCode, frame_spec::Kind};
+use super::{
+    error_code::ErrorCode,
+    frame_spec::{Event, Kind},
+};
 use crate::{
     domain::{self, ClientMessageId, Content, FinishReason, UserId},
-    http::{
-        body::text,
-        bounded::{Integer, Text, describe, text_schema},
-    },
+    http::schema::{Integer, Text, describe, text, text_schema},
     wire::{
         chat::ChatDetails,
         message::Message,
@@ -38,12 +38,6 @@ describe!(Spoken, text_schema(0, Content::MAX_CHARS), |json| text(&json).map(Sel
 /// Describes a failure of the assistant that asking again does not change.
 const NOT_RETRYABLE: &str =
     "The assistant could not answer, and asking the same again will not help. The message is stored.";
-
-/// One kind of event.
-pub(crate) trait Event: Serialize + Type {
-    /// Its `event_type`.
-    const TYPE: &'static str;
-}
 
 /// The frame that tells of `event`, which happened at `at`.
 pub(crate) fn encode<E: Event>(event: &E, at: DateTime<Utc>) -> Utf8Bytes {

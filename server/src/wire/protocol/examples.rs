@@ -8,15 +8,15 @@ use uuid::{Uuid, uuid};
 use super::{
     ErrorCode,
     event::{
-        ChatUpdated, ConnectionEstablished, Event, Failed, MessageCreated, MessageReceived, MessageStreamEnded,
+        ChatUpdated, ConnectionEstablished, Failed, MessageCreated, MessageReceived, MessageStreamEnded,
         MessageStreamStarted, MessageStreamToken, Pong, Spoken, UserCreated, UserTyping, encode,
     },
     frame::{CancelFrame, ClientMessage, PingFrame, TypingFrame},
-    frame_spec::Examples,
+    frame_spec::{Event, Examples},
 };
 use crate::{
     domain::{ClientMessageId, FinishReason, UserId},
-    http::bounded::Integer,
+    http::schema::Integer,
     wire::{
         chat::ChatDetails,
         message::Message,

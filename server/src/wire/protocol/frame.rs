@@ -7,25 +7,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    event::{Event as _, MessageReceived, Pong},
-    frame_spec::Kind,
+    event::{MessageReceived, Pong},
+    frame_spec::{Event as _, Frame, Kind},
 };
 use crate::{
     base::validation::Violation,
     domain::{ClientMessageId, Content, Metadata},
     http::{
-        body::{FromMember, FromMembers, Members, parse, text},
+        body::{FromMembers, Members, parse},
         field_error::FieldError,
+        schema::{FromMember, text},
     },
 };
-
-/// One kind of frame.
-pub(crate) trait Frame: FromMembers {
-    /// Its `type`.
-    const TYPE: &'static str;
-    /// The event that answers it, if all goes well.
-    const ANSWER: Option<&'static str> = None;
-}
 
 /// A client's frame, checked.
 #[derive(Debug)]
@@ -180,7 +173,7 @@ fn sentence(errors: &[FieldError]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::*;
+    use super::*;
 
     fn refused(frame: &str) -> String {
         ClientFrame::read(frame).unwrap_err().detail

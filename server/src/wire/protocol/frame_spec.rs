@@ -1,7 +1,24 @@
-use poem_openapi::registry::Registry;
+//! The kinds of frames of both sides, for the document.
+
+use poem_openapi::{registry::Registry, types::Type};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{event::Event, frame::Frame};
+use crate::http::body::FromMembers;
+
+/// One kind of event.
+pub(crate) trait Event: Serialize + Type {
+    /// Its `event_type`.
+    const TYPE: &'static str;
+}
+
+/// One kind of frame.
+pub(crate) trait Frame: FromMembers {
+    /// Its `type`.
+    const TYPE: &'static str;
+    /// The event that answers it, if all goes well.
+    const ANSWER: Option<&'static str> = None;
+}
 
 /// Shows itself in the document.
 pub(super) trait Examples {

@@ -5,7 +5,7 @@ mod error_code;
 pub(crate) mod event;
 mod examples;
 pub(crate) mod frame;
-mod frame_spec;
+pub(crate) mod frame_spec;
 
 pub(crate) use close::Close;
 pub(crate) use error_code::ErrorCode;

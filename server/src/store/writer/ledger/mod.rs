@@ -15,15 +15,17 @@ use uuid::Uuid;
 #[cfg(test)]
 pub(in crate::store) use self::sqlite::LOOK_UPS;
 pub(in crate::store) use self::{postgres::Postgres, sqlite::FileBackend};
-use super::claims::Claim;
 use crate::{
     base::error::{Cause, Error},
-    domain::{Chat, ClientMessageId, Message, Status, TenantId, UserId},
+    domain::{Chat, ClientMessageId, IdempotencyKey, Message, Status, TenantId, UserId},
     store::{
         chats::Place,
         failure::{Fault, fault},
     },
 };
+
+/// An idempotency key within its tenant.
+pub(super) type Claim = (TenantId, IdempotencyKey);
 
 /// The database, and the batch's transaction in it. There is one transaction at a time, from [`Self::begin`] to
 /// [`Self::commit`] or [`Self::abandon`].

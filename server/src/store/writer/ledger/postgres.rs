@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
 use uuid::Uuid;
 
-use super::{Changes, Counters, FirstAnswer, LockWait, Named, Outcome, Setback, Users};
+use super::{Changes, Claim, Counters, FirstAnswer, LockWait, Named, Outcome, Setback, Users};
 use crate::{
     domain::{Chat, ClientMessageId, MediaType, MediaUrl, Message, TenantId, UserId},
     store::{
-        chats::{Place, place_rows, status_code, status_of},
+        chat_columns::{status_code, status_of},
+        chats::{Place, place_rows},
         connection::PinnedConnection,
         entity::{idempotency_record, message},
         from_micros,
         messages::{message_of, role_code},
         rows::{Column, Parts, Rows, columns},
         to_micros,
-        writer::claims::Claim,
     },
 };
 

@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::{Changes, Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
+use super::{Changes, Claim, Counters, FirstAnswer, Named, NewAnswer, Outcome, Setback, Users};
 use crate::{
     base::error::{Cause, Error},
     domain::{Chat, ClientMessageId, MediaType, MediaUrl, Message, UserId},
     store::{
         DatabaseLimits,
-        chats::{Place, status_code, status_of},
+        chat_columns::{status_code, status_of},
+        chats::Place,
         checkpoints::Checkpoints,
         connection::Health,
         entity::message,
@@ -27,7 +28,6 @@ use crate::{
         messages::{message_of, role_code},
         sqlite_file::SqliteFile,
         to_micros,
-        writer::claims::Claim,
     },
 };
 

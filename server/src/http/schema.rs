@@ -7,10 +7,33 @@ use poem_openapi::{
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{body::text, query::FromParameter};
 use crate::base::validation::Violation;
+
+/// A value of one member of a request body.
+pub(crate) trait FromMember: Sized {
+    /// Takes well-formed JSON, if it keeps the type's rules.
+    fn from_member(json: &RawValue) -> Result<Self, Violation>;
+}
+
+/// A value of one parameter.
+pub(crate) trait FromParameter: Sized {
+    /// What the document says of it.
+    fn schema() -> MetaSchema;
+
+    /// Takes the parameter's text, percent-decoded, if it keeps the type's rules.
+    fn from_parameter(text: &str) -> Result<Self, Violation>;
+}
+
+/// The text of a JSON string.
+pub(crate) fn text(json: &RawValue) -> Result<String, Violation> {
+    if !json.get().starts_with('"') {
+        return Err(Violation::new("must be a string"));
+    }
+    // Well-formed, so only half a surrogate pair is left to go wrong.
+    serde_json::from_str(json.get()).map_err(|_| Violation::new("must be Unicode text"))
+}
 
 /// The largest integer that every JSON reader keeps exact (RFC 8259, section 6).
 const MAX_EXACT: i64 = (1 << 53) - 1;
@@ -44,7 +67,7 @@ macro_rules! describe {
             fn parse_from_json(value: Option<::serde_json::Value>) -> ::poem_openapi::types::ParseResult<Self> {
                 use ::poem_openapi::types::ParseError;
                 let $json = ::serde_json::value::to_raw_value(&value).map_err(ParseError::custom)?;
-                $parse.map_err(|violation: $crate::chat::Violation| ParseError::custom(violation.detail))
+                $parse.map_err(|violation: $crate::base::validation::Violation| ParseError::custom(violation.detail))
             }
         }
 
@@ -205,7 +228,7 @@ impl<T: ToJSON, const MAX: usize> ToJSON for Items<T, MAX> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bounded::*;
+    use super::*;
 
     #[test]
     fn text_is_counted_in_characters_and_cut_between_them() {

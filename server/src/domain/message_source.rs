@@ -1,9 +1,7 @@
-//! Where a message came from, and who is told of it.
+//! Where a message came from.
 
 use serde::Serialize;
 use uuid::Uuid;
-
-use super::{Message, TenantId};
 
 /// One live connection to a chat, among those of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,16 +37,4 @@ pub enum Origin {
         /// Why the stream ended.
         finish_reason: FinishReason,
     },
-}
-
-/// Learns of every message, once it is durable.
-pub trait Listener: Send + Sync + 'static {
-    /// Told by the writer between two transactions, for the messages of one chat in the order of their `seq`: must not
-    /// wait.
-    fn message_stored(&self, tenant: TenantId, message: &Message, origin: Origin);
-}
-
-/// Nobody listens.
-impl Listener for () {
-    fn message_stored(&self, _: TenantId, _: &Message, _: Origin) {}
 }

@@ -2,10 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-pub use crate::http::limits::HttpLimits;
 use crate::{
     assistant::{AssistantLimits, ProviderConfig},
     domain::ApiKey,
+};
+pub use crate::{
+    http::limits::HttpLimits,
     realtime::RealtimeLimits,
     store::{DatabaseLimits, DatabaseUrl, WriterLimits},
 };

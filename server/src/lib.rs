@@ -1,16 +1,9 @@
 //! Parlor's server.
 //!
 //! `ARCHITECTURE.md` at the repository's root has the life of a request, of a message and of an answer, and says where to
-//! change what.
-//!
-//! # The modules
-//!
-//! [`chat`] and [`tenant`] are the domain and know neither HTTP nor SQL; [`error`] is what can go wrong there. `api`
-//! and `http` put it on the wire, [`realtime`] the live part of it; [`store`] keeps it. `demo` is a page that uses it.
-//! [`assistant`] makes answers to what users write. [`app`] builds all of it, [`config`] has every setting,
-//! [`commands`] is the command line. [`clock`] is where time comes from, [`secret`] what keys and tickets are made of;
-//! [`metrics`] is what is counted. With the feature `bench-internals`, `bench` hands parts of the inside to the benchmarks
-//! in `benches/`.
+//! change what. What is public is what embedding needs: [`app`] and [`config`], [`chat`] and [`tenant`] for use cases
+//! beside HTTP, [`assistant`] for a provider of one's own, [`clock`] for tests, and [`cli`] for the binary. With the feature
+//! `bench-internals`, `bench` hands parts of the inside to the benchmarks in `benches/`.
 //!
 //! The server can be embedded:
 //!
@@ -33,8 +26,6 @@ pub mod assistant;
 pub mod bench;
 pub mod cli;
 pub mod config;
-pub mod realtime;
-pub mod store;
 
 mod api;
 mod auth;
@@ -45,11 +36,13 @@ mod domain;
 mod health;
 mod home;
 mod http;
+mod realtime;
 mod router;
 mod service;
+mod store;
 mod wire;
 
-pub use base::{clock, error, metrics, secret};
+pub use base::{clock, error, secret};
 
 /// Chats, messages and tickets: the values and the use cases.
 pub mod chat {
@@ -70,5 +63,14 @@ pub mod tenant {
     pub use crate::{
         domain::{ApiKey, IssuedKey, KeyRecord, Principal, TenantId, TenantRecord},
         service::{Authenticator, Bootstrap, Tenants},
+    };
+}
+
+/// Parts of the inside that this repository's tests and benchmarks put together by themselves; no part of the interface.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        base::metrics::Metrics,
+        store::{Opener, Store},
     };
 }

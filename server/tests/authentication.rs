@@ -5,8 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use parlor_server::{
     clock::{Clock, Moments},
     config::Limits,
-    metrics::Metrics,
-    store::{Opener, Store},
+    internals::{Metrics, Opener, Store},
     tenant::{ApiKey, Authenticator, Principal, Tenants},
 };
 use rand::{SeedableRng as _, rngs::StdRng};

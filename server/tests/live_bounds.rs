@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use parlor_server::{clock::SystemClock, config::Limits, realtime::RealtimeLimits};
+use parlor_server::{
+    clock::SystemClock,
+    config::{Limits, RealtimeLimits},
+};
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parlor_server::{clock::SystemClock, config::Limits, store::WriterLimits};
+use parlor_server::{
+    clock::SystemClock,
+    config::{Limits, WriterLimits},
+};
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;

@@ -7,8 +7,7 @@ use futures_util::SinkExt as _;
 use parlor_server::{
     chat::{ClientMessageId, Content, Metadata},
     clock::SystemClock,
-    config::Limits,
-    realtime::RealtimeLimits,
+    config::{Limits, RealtimeLimits},
 };
 use reqwest::Method;
 use serde_json::{Value, json};

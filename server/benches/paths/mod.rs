@@ -20,8 +20,7 @@ use parlor_server::{
     chat::{Chat, Message},
     clock::{Clock, Moments},
     config::Limits,
-    metrics::Metrics,
-    store::{Opener, Store},
+    internals::{Metrics, Opener, Store},
     tenant::{ApiKey, Authenticator, TenantId, Tenants},
 };
 use serde::de::DeserializeOwned;

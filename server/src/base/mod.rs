@@ -4,6 +4,6 @@ pub mod clock;
 pub(crate) mod deadline;
 pub mod error;
 pub(crate) mod lock;
-pub mod metrics;
+pub(crate) mod metrics;
 pub mod secret;
 pub(crate) mod validation;

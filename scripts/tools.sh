@@ -89,20 +89,6 @@ has_php() {
         && stream_resolve_include_path("GuzzleHttp/autoload.php")));'
 }
 
-# need_progenitor: cargo-progenitor, in `$progenitor_bin`.
-# shellcheck disable=SC2034 # The stages use it.
-need_progenitor() {
-    local version=0.15.1 stamp
-    progenitor_bin=$tools/progenitor/bin
-    stamp="$PWD $version $(rustc --version)"
-    if is_stamped progenitor "$stamp"; then return; fi
-    step "cargo install cargo-progenitor@$version into .tools/progenitor"
-    # It runs for a second: what is built without optimisation is there sooner.
-    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --debug --locked --root "$tools/progenitor" \
-        --target-dir "$(target_dir)/clients" "cargo-progenitor@$version"
-    echo "$stamp" >"$tools/progenitor.stamp"
-}
-
 # is_stamped NAME TEXT: whether the tools of this name were installed from what the text says.
 is_stamped() {
     [[ -f $tools/$1.stamp && $(<"$tools/$1.stamp") == "$2" ]]
@@ -136,7 +122,8 @@ need_cargo_tool() {
     stamp="$2 $(rustc --version)"
     if is_stamped "$1" "$stamp"; then return; fi
     step "cargo install $1 $2 into .tools/cargo"
-    cargo install --quiet --debug --locked --force --root "$tools/cargo" --target-dir "$temp/$1" --version "=$2" "$1"
+    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --debug --locked --force \
+        --root "$tools/cargo" --target-dir "$temp/$1" --version "=$2" "$1"
     rm -rf "${temp:?}/$1"
     echo "$stamp" >"$tools/$1.stamp"
 }

@@ -98,10 +98,14 @@ need_javac
 need_go
 need_ruby
 need_php
-need_progenitor
 need_python_tools
 need_npm_tools
 start_server
+
+# Compiles while the first clients are tried, which leave a processor to it.
+need_cargo_tool cargo-progenitor 0.15.1 >"$temp/progenitor.log" 2>&1 &
+installing=$!
+ends_with_stage "$installing"
 
 # In a copy, so that nothing which was generated before is taken for what is generated now.
 root=$PWD
@@ -145,7 +149,7 @@ spl_autoload_register(function (string $class): void {
 PHP
 END
 chmod +x "$temp"/bin/*
-export PATH=$temp/bin:$progenitor_bin:$PATH
+export PATH=$temp/bin:$cargo_bin:$PATH
 
 for name in openapi-generator-python openapi-python-client datamodel-code-generator; do
     client "$name"
@@ -179,6 +183,10 @@ composer install --no-dev --working-dir client
 no_fault='Deprecated: .* in /usr/share/php/'
 does_its_work php "${php_strict[@]}" scenario.php
 
+wait "$installing" || {
+    cat "$temp/progenitor.log" >&2
+    fail "cargo-progenitor cannot be installed; the reason is above."
+}
 for name in openapi-generator-rust progenitor; do
     client "$name"
     checked rustfmt --check --edition 2024 src/main.rs

@@ -50,7 +50,7 @@ public_interface() {
 If the change is meant, run scripts/check_crates.sh --accept, and name it in CHANGELOG.md."
 }
 
-target_dir=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+target_dir=$(target_dir)
 public_interface parlor-sdk sdk/public-api.txt --all-features
 public_interface parlor-server server/public-api.txt
 if [[ -n $accept ]]; then exit; fi

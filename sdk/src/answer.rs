@@ -1,4 +1,4 @@
-//! What an answer means: a success to be decoded, or an error.
+//! HTTP responses, and the check that turns every status other than 2xx into an error.
 
 use std::time::SystemTime;
 
@@ -12,26 +12,26 @@ use crate::headers::{self, X_REQUEST_ID};
 use crate::problem::{Code, Problem};
 use crate::retry_after::retry_after;
 
-/// How much of a body that is no problem document an error keeps, in bytes.
+/// Maximum number of body bytes that an error keeps.
 const MAX_KEPT_BODY: usize = 16 * 1024;
 
-/// An answer whose body has been read, as far as it is read.
+/// A response whose body has been read, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// There is more than the bound for the body.
+    /// Whether the body exceeds the limit.
     pub(crate) is_cut: bool,
 }
 
 impl Answer {
-    /// Whether this is a problem with that code.
+    /// Returns whether this is a problem document with the code.
     pub(crate) fn says(&self, code: &Code) -> bool {
         problem(self).is_some_and(|problem| problem.code == *code)
     }
 
-    /// For an error about an answer that has no problem document.
+    /// Converts a response without a problem document to the part that an error keeps.
     pub(crate) fn into_refusal(self) -> Refusal {
         Refusal {
             status: self.status,
@@ -43,13 +43,13 @@ impl Answer {
         }
     }
 
-    /// Status, content type and address in words, for an error about the answer.
+    /// Describes status, content type and address, for an error message.
     pub(crate) fn describe(&self, url: &Url) -> String {
         format!("{} {}", self.status, origin(&self.headers, url))
     }
 }
 
-/// Lets a success through and makes an error of everything else. `now` is what a `Retry-After` date counts from.
+/// Returns a 2xx response and converts any other to an error. `now` is the reference for a `Retry-After` date.
 pub(crate) fn judge(answer: Answer, url: &Url, now: SystemTime) -> Result<Answer, Error> {
     if answer.status.is_redirection() {
         let message = redirect_message(&answer, url);
@@ -60,7 +60,7 @@ pub(crate) fn judge(answer: Answer, url: &Url, now: SystemTime) -> Result<Answer
         return Err(Error::status_code(status_message(&refusal, url), refusal));
     }
     if answer.is_cut {
-        let message = format!("the answer ({}) is larger than {} bytes", answer.describe(url), answer.body.len());
+        let message = format!("the response ({}) is larger than {} bytes", answer.describe(url), answer.body.len());
         return Err(Error::too_large(message).in_answer(answer.into_refusal()));
     }
     Ok(answer)
@@ -86,12 +86,12 @@ fn problem(answer: &Answer) -> Option<Problem> {
     serde_json::from_slice(&answer.body).ok()
 }
 
-/// The beginning of a body. What is cut off may be a part of a secret, which is known by its beginning.
+/// Returns the beginning of a body. A secret cut by the limit is still redacted, because its beginning is recognised.
 fn kept(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(MAX_KEPT_BODY)]).into_owned()
 }
 
-/// The content type of an answer and the address that it came from, without user name, password and query.
+/// Describes the content type of a response and its address, without user name, password and query.
 fn origin(headers: &HeaderMap, url: &Url) -> String {
     let address = without_secrets(url.clone());
     match headers::text(headers, &CONTENT_TYPE) {
@@ -103,12 +103,12 @@ fn origin(headers: &HeaderMap, url: &Url) -> String {
 fn status_message(refusal: &Refusal, url: &Url) -> String {
     let Some(problem) = &refusal.problem else {
         let hint = match refusal.status.as_u16() {
-            407 => ": a proxy wants credentials, which belong into the proxy's address in HTTP_PROXY or HTTPS_PROXY",
-            431 => ": the headers of the request are larger than the server reads",
+            407 => ": the proxy requires credentials; add them to the proxy's address in HTTP_PROXY or HTTPS_PROXY",
+            431 => ": the request headers are larger than the server accepts",
             _ => "",
         };
         let origin = origin(&refusal.headers, url);
-        return format!("the server answered {}, without a problem document, {origin}{hint}", refusal.status);
+        return format!("the server responded {} without a problem document, {origin}{hint}", refusal.status);
     };
     let message = format!("{} {}: {}", refusal.status.as_u16(), problem.code, problem.detail);
     if problem.errors.is_empty() {
@@ -124,15 +124,15 @@ fn redirect_message(answer: &Answer, url: &Url) -> String {
         .map(|location| format!(" to {}", without_secrets(location)))
         .unwrap_or_default();
     format!(
-        "the server answered {} with a redirect{target}, which is not followed, as that could lose the request or hand \
-         the API key to another host: make the base URL the address that answers",
+        "the server responded {} with a redirect{target}, which is not followed because that could drop the request \
+         body or send the API key to another host: use the final address as the base URL",
         answer.status.as_u16()
     )
 }
 
-/// A redirect may carry a password or a token; what is needed is where it leads.
+/// Removes credentials, query and fragment, any of which may hold a secret.
 fn without_secrets(mut url: Url) -> Url {
-    // Both fail only for addresses that cannot have a user, and so have none.
+    // Both fail only for URLs that cannot have a user name, and therefore have none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);

@@ -1,4 +1,4 @@
-//! Carrying out a call: attempts, and the pauses between them.
+//! The retry loop: attempts and the delays between them.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,14 +15,14 @@ use crate::problem::Code;
 use crate::redact::Secrets;
 use crate::retry::{Failed, RetryStop};
 
-/// Sends the request until there is a success, no hope or no time. Returns the answer and the number of attempts.
+/// Sends the request, retrying as the policy allows. Returns the response and the number of attempts.
 pub(crate) async fn make(client: &Inner, call: &Prepared) -> Result<(Answer, u32), Error> {
     let deadline = call.deadline(client.settings.clock.now());
     repeat(client, call.operation, call.key(), deadline, |repeats| attempt(client, call, deadline, repeats)).await
 }
 
-/// Makes attempts until one succeeds, or there is no hope or no time. An attempt is told whether an earlier one may have
-/// been carried out. Returns what it came to and the number of attempts.
+/// Runs attempts until one succeeds or the policy, the budget or the deadline stops. Each attempt is passed whether the
+/// server may have processed an earlier one. Returns the result and the number of attempts.
 pub(crate) async fn repeat<T, A>(
     client: &Inner,
     operation: Operation,
@@ -59,7 +59,7 @@ where
         };
         let pause = client.settings.retry.pause(&failed, (client.settings.randomness)());
         match pause {
-            // The budget is asked last, so that it pays only for what is really sent again.
+            // The budget is checked last so that it is charged only for requests that are sent.
             Ok(pause) if client.budget.withdraw() => clock.sleep(pause).await,
             Ok(_) => return Err(error.stopped_by(RetryStop::BudgetExhausted)),
             Err(stop) => return Err(error.stopped_by(stop)),
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// `repeats` tells whether an earlier attempt of the call may have been carried out.
+/// Sends the request once. `maybe_processed` is whether the server may have processed an earlier attempt.
 async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>, repeats: bool) -> Result<Answer, Error> {
     let clock = &*client.settings.clock;
     let redact = |error: Error| error.redact(&Secrets::of(&call.request.headers));
@@ -78,7 +78,7 @@ async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>, rep
     answer::judge(answer, &call.request.url, clock.system_time()).map_err(redact)
 }
 
-/// What `work` comes to in the time of an attempt, or before the deadline if that is earlier.
+/// Runs `work` for at most the attempt timeout, and not beyond the deadline.
 pub(crate) async fn in_time<T>(
     client: &Inner,
     deadline: Option<Instant>,
@@ -91,17 +91,17 @@ pub(crate) async fn in_time<T>(
         Some(outcome) => outcome,
         None if end == deadline => Err(out_of_time()),
         None => Err(Error::timeout(format!(
-            "no complete answer within {:?}, the time of an attempt",
+            "no complete response within the attempt timeout of {:?}",
             client.settings.attempt_timeout
         ))),
     }
 }
 
 fn out_of_time() -> Error {
-    Error::timeout("no complete answer before the call's time was over")
+    Error::timeout("no complete response before the call's deadline")
 }
 
-/// What `work` comes to; none when `end` comes first.
+/// Runs `work`, and returns none if `end` is reached first.
 pub(crate) async fn before<W: Future>(end: Option<Instant>, clock: &dyn Clock, work: W) -> Option<W::Output> {
     let Some(end) = end else { return Some(work.await) };
     let mut work = pin!(work);
@@ -126,7 +126,7 @@ mod tests {
     use crate::error::Refusal;
     use crate::operation::CREATE_CHAT;
 
-    /// Time stands still, so nothing waits.
+    /// A clock that stands still and never waits.
     #[derive(Debug)]
     struct NoWaiting(Instant);
 
@@ -150,14 +150,14 @@ mod tests {
 
     const CALLS: u32 = 100_000;
 
-    /// What becomes of the calls to a server that answers a share of the attempts with 503.
+    /// Totals of many calls to a server that answers a share of the attempts with 503.
     struct Simulation {
         failed: u32,
         attempts: u32,
         stopped_by_budget: u32,
     }
 
-    /// The numbers of xorshift64 from a fixed seed: every run is the same.
+    /// Uses xorshift64 with a fixed seed so that every run is the same.
     async fn simulate(failing_share: f64) -> Simulation {
         let clock = NoWaiting(Instant::now());
         let client =
@@ -198,7 +198,7 @@ mod tests {
     async fn a_server_that_is_down_gets_hardly_more_requests_than_calls() {
         let simulation = simulate(1.0).await;
         assert_eq!(simulation.failed, CALLS);
-        assert_eq!(simulation.attempts, CALLS + 100, "one attempt a call, and the budget's retries once");
+        assert_eq!(simulation.attempts, CALLS + 100, "one attempt a call, plus the initial budget of retries");
         assert!(simulation.stopped_by_budget > CALLS / 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The address of the server.
+//! The base URL of the server.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,36 +7,36 @@ use reqwest::Url;
 
 use crate::error::Error;
 
-/// An `http` or `https` address, perhaps with a path in front of the API's, and nothing else in it.
+/// An `http` or `https` URL with an optional path prefix, and without credentials, query and fragment.
 #[derive(Clone)]
 pub(crate) struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// No message repeats the address: until it is known to hold no password, it may.
+    /// Error messages do not contain the address, because it may contain a password.
     pub(crate) fn parse(address: &str) -> Result<Self, Error> {
         let url = Url::parse(address).map_err(|error| {
-            Error::configuration("the base URL is not a URL: write it like http://localhost:8000").caused_by(error)
+            Error::configuration("the base URL is not a valid URL; example: http://localhost:8000").caused_by(error)
         })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::configuration(
-                "the base URL must begin with http:// or https://, for example http://localhost:8000",
+                "the base URL must begin with http:// or https://; example: http://localhost:8000",
             ));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::configuration(
-                "the base URL holds a user name or password: leave it out, as Parlor knows its callers by their API \
-                 key; what a gateway in front of it wants goes into ClientBuilder::header",
+                "the base URL contains a user name or password: remove it and authenticate with the API key; add \
+                 credentials for a gateway with ClientBuilder::header",
             ));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::configuration(
-                "the base URL has a query or a fragment: leave away everything from the `?` or `#` on",
+                "the base URL has a query or fragment: remove everything from the `?` or `#`",
             ));
         }
         Ok(Self(url))
     }
 
-    /// The address of a path of the API, which begins with a slash.
+    /// Appends an API path, which begins with a slash.
     pub(crate) fn join(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(&format!("{}{path}", self.0.path().trim_end_matches('/')));
@@ -47,7 +47,7 @@ impl BaseUrl {
         self.0.scheme() == "https"
     }
 
-    /// Whether the server is on this machine, where no proxy leads.
+    /// Returns whether the server runs on this machine, which is never reached through a proxy.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -88,9 +88,9 @@ mod tests {
             ("file:///etc/passwd", "http://"),
             ("http://", "http://localhost:8000"),
             ("http://example.com:port", "http://localhost:8000"),
-            ("https://user@example.com", "leave it out"),
-            ("https://example.com?a=b", "leave away"),
-            ("https://example.com/#top", "leave away"),
+            ("https://user@example.com", "remove it"),
+            ("https://example.com?a=b", "remove everything"),
+            ("https://example.com/#top", "remove everything"),
         ] {
             let error = BaseUrl::parse(address).map(|url| url.to_string()).unwrap_err();
             assert!(error.to_string().contains(advice), "{address}: {error}");

@@ -1,17 +1,17 @@
-//! How many retries a client may spend: a token bucket.
+//! The retry budget of a client: a token bucket.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The bucket counts tenths of a token, so that a success can put back a part of one.
+/// The bucket counts tenths of a token so that a success can refund a fraction of one.
 const TENTHS_PER_RETRY: u32 = 10;
 const TENTHS_PER_SUCCESS: u32 = 1;
 
-/// A bucket that starts full. A retry takes one token. A call that succeeds puts back the tokens of its own retries and a
-/// tenth of one, so a server that fails now and then is retried as often as it takes, and one that is down gets at most
-/// a tenth more requests than without retries.
+/// A token bucket that starts full. A retry costs one token. A successful call refunds the tokens of its own retries
+/// plus a tenth of a token. A server that fails occasionally is therefore retried without limit, while a server that is
+/// down receives at most 10 % more requests than without retries.
 ///
-/// The scheme is that of gRPC (proposal A6, "retry throttling") with the refund that the AWS SDKs make; the clones of a
-/// client share one bucket.
+/// The scheme is gRPC's retry throttling (proposal A6) with the refund of the AWS SDKs. Clones of a client share one
+/// bucket.
 #[derive(Debug)]
 pub(crate) struct Budget {
     capacity: u32,
@@ -24,19 +24,19 @@ impl Budget {
         Self { capacity, tenths: AtomicU32::new(capacity) }
     }
 
-    /// Takes the token of one retry; `false` when there is none.
+    /// Takes the token for one retry. Returns `false` if there is none.
     pub(crate) fn withdraw(&self) -> bool {
         self.update(|tenths| tenths.checked_sub(TENTHS_PER_RETRY))
     }
 
-    /// Puts back what a success after so many retries is worth.
+    /// Refunds a successful call that needed this many retries.
     pub(crate) fn succeeded(&self, retries: u32) {
         let worth = retries.saturating_mul(TENTHS_PER_RETRY).saturating_add(TENTHS_PER_SUCCESS);
         self.update(|tenths| Some(tenths.saturating_add(worth).min(self.capacity)));
     }
 
     fn update(&self, change: impl Fn(u32) -> Option<u32>) -> bool {
-        // Relaxed: the count guards nothing but itself.
+        // Relaxed: the count does not guard any other memory.
         self.tenths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! One call: what is asked, and the settings of this one time.
+//! A single call: the request to send and its per-call settings.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -24,13 +24,13 @@ use crate::retry::RetryStop;
 use crate::target::Query;
 use crate::transport::Request;
 
-/// What is understood: the models, and the problem document of a refusal.
+/// Accepted media types: the models, and the problem document of an error response.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A call that awaits to its value, for example to a [`Chat`](crate::Chat).
+/// A call to the server. Awaiting it returns its value, for example a [`Chat`](crate::Chat).
 ///
-/// Nothing is sent before it is awaited. Its settings apply to this call only; what is wrong with one is reported when
+/// Nothing is sent until the call is awaited. Its settings apply to this call only. An invalid setting is reported when
 /// the call is awaited, before anything is sent.
 ///
 /// ```
@@ -58,20 +58,20 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Call<T> {
     client: Client,
     operation: Operation,
-    /// The first thing that is wrong wins.
+    /// The request parts, or the first error.
     draft: Result<Draft, Error>,
     decode: Decode<T>,
 }
 
-/// How a success becomes the call's value.
+/// Converts a successful response to the call's value.
 pub(crate) type Decode<T> = fn(&Answer) -> serde_json::Result<T>;
 
-/// The usual way: the body is the value.
+/// Decodes the response body as JSON.
 pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> serde_json::Result<T> {
     serde_json::from_slice(&answer.body)
 }
 
-/// The part of a call that is its own.
+/// The request parts that are specific to one call.
 #[derive(Clone)]
 struct Draft {
     path: String,
@@ -83,12 +83,12 @@ struct Draft {
     idempotency_key: Option<IdempotencyKey>,
 }
 
-/// What becomes the body of the request.
+/// The source of the request body.
 #[derive(Clone)]
 pub(crate) enum Payload {
     Nothing,
     Json(Bytes),
-    /// Complete only together with the key.
+    /// A message, whose body depends on the idempotency key.
     Message(NewMessage),
 }
 
@@ -102,11 +102,11 @@ impl Payload {
     }
 }
 
-/// What [`Call`] turns into when it is awaited.
+/// The future of an awaited [`Call`].
 pub type CallFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl<T> Call<T> {
-    /// `path` is the operation's, with its parameters filled in and percent-encoded.
+    /// `path` is the operation's path with its parameters filled in and percent-encoded.
     pub(crate) fn new(
         client: &Client,
         operation: Operation,
@@ -128,8 +128,8 @@ impl<T> Call<T> {
         Self { client: client.clone(), operation, draft, decode }
     }
 
-    /// How long the call may take, with all its attempts and the pauses between them, counted from when it is awaited.
-    /// Replaces the client's [`total_timeout`](crate::ClientBuilder::total_timeout).
+    /// Sets the maximum time for the call, including all attempts and the delays between them, measured from when it is
+    /// awaited. Replaces the client's [`total_timeout`](crate::ClientBuilder::total_timeout).
     pub fn timeout(self, timeout: Duration) -> Self {
         self.amend(|draft| {
             draft.timeout = Some(timeout);
@@ -137,7 +137,8 @@ impl<T> Call<T> {
         })
     }
 
-    /// When the call must have ended. With a [`timeout`](Call::timeout), the client's or its own, the earlier counts.
+    /// Sets the instant by which the call must have ended. Combined with a [`timeout`](Call::timeout), of the client or
+    /// of the call, the earlier limit applies.
     ///
     /// ```
     /// # use parlor_sdk::{Client, ErrorKind, NewChat};
@@ -157,8 +158,8 @@ impl<T> Call<T> {
         })
     }
 
-    /// A header for this call. Replaces an earlier one of the same name, the client's included. The headers that
-    /// [`ClientBuilder::header`](crate::ClientBuilder::header) lists cannot be set.
+    /// Adds a header to this call. Replaces an earlier header with the same name, including one set on the client. The
+    /// headers listed at [`ClientBuilder::header`](crate::ClientBuilder::header) cannot be set.
     pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         self.amend(|draft| {
             let (name, value) = headers::parse(name, value).map_err(Error::invalid_call)?;
@@ -167,12 +168,12 @@ impl<T> Call<T> {
         })
     }
 
-    /// The `Idempotency-Key`, 1–255 visible ASCII characters, instead of a random UUID. Only
-    /// [`create_chat`](Client::create_chat) and [`send_message`](Client::send_message) have one.
+    /// Sets the `Idempotency-Key`: 1–255 visible ASCII characters. Default: a random UUID. Only
+    /// [`create_chat`](Client::create_chat) and [`send_message`](Client::send_message) use a key.
     ///
-    /// The server carries out calls with the same key and the same body once and gives all of them the first answer,
-    /// for 24 hours. With a key that follows from the application's own data, a call can be repeated after a crash. The
-    /// same key with another body is refused: 422, [`Code::IdempotencyKeyReused`](crate::Code::IdempotencyKeyReused).
+    /// The server executes calls with the same key and body once and returns the first response to all of them, for 24
+    /// hours. A key derived from the application's own data allows a call to be repeated after a crash. Reusing a key
+    /// with a different body fails with 422, [`Code::IdempotencyKeyReused`](crate::Code::IdempotencyKeyReused).
     ///
     /// ```
     /// # use parlor_sdk::NewChat;
@@ -191,7 +192,7 @@ impl<T> Call<T> {
         let keyed = self.operation.is_keyed();
         self.amend(|draft| {
             if !keyed {
-                return Err(Error::invalid_call("only a call that creates something to stay takes an idempotency key"));
+                return Err(Error::invalid_call("this operation does not use an idempotency key"));
             }
             draft.idempotency_key = Some(IdempotencyKey::parse(key.into())?);
             Ok(())
@@ -211,12 +212,12 @@ impl<T> Call<T> {
         self.operation
     }
 
-    /// The value of a query parameter.
+    /// Returns the value of a query parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.draft.as_ref().ok()?.query.get(name)
     }
 
-    /// The same call once more; none when it is refused anyway.
+    /// Returns a copy of the call, or none if its settings are invalid.
     pub(crate) fn another(&self) -> Option<Self> {
         let draft = self.draft.as_ref().ok()?.clone();
         Some(Self { client: self.client.clone(), operation: self.operation, draft: Ok(draft), decode: self.decode })
@@ -232,7 +233,7 @@ impl<T> Call<T> {
 }
 
 impl<T> Call<T> {
-    /// Makes the call and returns its value with status, headers, request id and number of attempts.
+    /// Makes the call and returns its value together with the status, headers, request id and number of attempts.
     ///
     /// ```
     /// # use parlor_sdk::NewChat;
@@ -244,7 +245,7 @@ impl<T> Call<T> {
     /// let response = client.create_chat(NewChat::new("user123")).with_response().await?;
     /// assert_eq!(response.status().as_u16(), 201);
     /// if response.is_replayed() {
-    ///     println!("this chat had been created before");
+    ///     println!("this chat had already been created");
     /// }
     /// println!("{} (request {:?})", response.value().id, response.request_id());
     /// # Ok(())
@@ -253,7 +254,7 @@ impl<T> Call<T> {
     ///
     /// # Errors
     ///
-    /// As awaiting the call itself: [`Error`] tells what to do.
+    /// Same as awaiting the call itself; see [`Error`].
     pub async fn with_response(self) -> Result<Response<T>, Error> {
         let Self { client, operation, draft, decode } = self;
         let draft = draft.map_err(|error| error.in_call(operation, 0, None, false))?;
@@ -264,7 +265,7 @@ impl<T> Call<T> {
             Ok(value) => Ok(Response::new(value, answer.status, answer.headers, attempts, key.map(str::to_owned))),
             Err(error) => {
                 let what = answer.describe(&call.request.url);
-                let message = format!("the answer is a success, but not what the contract says: {what}");
+                let message = format!("the response is a success, but does not match the contract: {what}");
                 Err(Error::decode(message)
                     .caused_by(error)
                     .in_answer(answer.into_refusal())
@@ -303,7 +304,7 @@ impl<T> fmt::Debug for Call<T> {
     }
 }
 
-/// A call as every attempt sends it.
+/// A request ready to be sent, identical in every attempt.
 pub(crate) struct Prepared {
     pub(crate) operation: Operation,
     pub(crate) request: Request,
@@ -317,14 +318,14 @@ impl Prepared {
         self.idempotency_key.as_ref().map(IdempotencyKey::as_str)
     }
 
-    /// When the call that begins now must have ended; none when that is beyond the clock's range.
+    /// Returns the deadline of a call that starts now, or none if it is beyond the clock's range.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.deadline.into_iter().chain(now.checked_add(self.timeout)).min()
     }
 }
 
 impl Draft {
-    /// The SDK's own headers come last, so that nothing else can take their place.
+    /// Inserts the SDK's own headers last so that no other header replaces them.
     fn into_prepared(self, operation: Operation, settings: &Settings) -> Prepared {
         let idempotency_key = operation.is_keyed().then(|| self.idempotency_key.unwrap_or_else(IdempotencyKey::random));
         let mut headers = settings.headers.clone();
@@ -340,7 +341,7 @@ impl Draft {
         if body.is_some() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        let method = Method::from_bytes(operation.method().as_bytes()).expect("the table holds methods");
+        let method = Method::from_bytes(operation.method().as_bytes()).expect("the operation table has valid methods");
         let mut url = settings.base_url.join(&self.path);
         self.query.write_to(&mut url);
         Prepared {

@@ -1,4 +1,4 @@
-//! What is to change about a chat.
+//! The request to update a chat.
 
 use serde::Serialize;
 
@@ -6,8 +6,7 @@ use crate::error::Error;
 use crate::metadata::Given;
 use crate::model::Status;
 
-/// What is to change about a chat: the body of [`Client::update_chat`](crate::Client::update_chat). What it does not
-/// name stays as it is.
+/// The request body of [`Client::update_chat`](crate::Client::update_chat). Members that are not set stay unchanged.
 ///
 /// ```
 /// use parlor_sdk::ChatPatch;
@@ -21,54 +20,54 @@ use crate::model::Status;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = UpdateChatRequest, description = "What is to change about a chat."))]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = UpdateChatRequest, description = "The request to update a chat."))]
 #[must_use]
 pub struct ChatPatch {
-    /// Another title.
+    /// The new title.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     title: Option<String>,
-    /// A JSON merge patch (RFC 7396) of the metadata.
+    /// A JSON merge patch (RFC 7396) for the metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
     metadata: Option<Given>,
-    /// Closes the chat, or opens it again.
+    /// The new status.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(inline))]
     status: Option<Status>,
 }
 
 impl ChatPatch {
-    /// Changes nothing.
+    /// Creates a patch that changes nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Another title, 1–255 characters after trimming.
+    /// Sets the title, 1–255 characters after trimming.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// A merge patch of the metadata (RFC 7396), any value that serialises to a JSON object: its members are added or
-    /// replaced, objects within objects likewise, and a member that is `null` is removed. What comes out has the bounds
+    /// Patches the metadata with a merge patch (RFC 7396), any value that serializes to a JSON object: its members are
+    /// added or replaced, nested objects are merged, and members that are `null` are removed. The result has the limits
     /// of [`NewChat::metadata`](crate::NewChat::metadata).
     pub fn metadata(mut self, patch: impl Serialize) -> Self {
         self.metadata = Given::new(&patch);
         self
     }
 
-    /// Closes the chat: it takes no messages (409, `chat_closed`) until it is opened again.
+    /// Closes the chat: it rejects messages (409, `chat_closed`) until it is reopened.
     pub fn close(self) -> Self {
         self.status(Status::Closed)
     }
 
-    /// Opens a closed chat again.
+    /// Reopens a closed chat.
     pub fn reopen(self) -> Self {
         self.status(Status::Active)
     }
 
-    /// The status, for an application that has it as a value.
+    /// Sets the status.
     pub fn status(mut self, status: Status) -> Self {
         self.status = Some(status);
         self

@@ -1,4 +1,4 @@
-//! The operations on chats.
+//! Operations on chats.
 
 use uuid::Uuid;
 
@@ -14,9 +14,9 @@ use crate::target;
 use crate::wire::{ChatList, ChatPage};
 
 impl Client {
-    /// Creates a chat session for a user. A user that is not known yet is created with it.
+    /// Creates a chat for a user, who is created if unknown.
     ///
-    /// The answer's `id` is what a WebSocket connection names. See [`Call`] for the settings of a single call.
+    /// The `id` of the returned chat identifies it for WebSocket connections. See [`Call`] for per-call settings.
     ///
     /// ```
     /// use parlor_sdk::NewChat;
@@ -34,16 +34,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Awaiting the call fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) when the metadata is not an object,
-    /// with [`Status`](crate::ErrorKind::Status) when the server refuses (the codes `invalid_request`, `unauthorized`,
-    /// `payload_too_large`, `idempotency_key_reused`, `rate_limited`, …) and with the other kinds of
-    /// [`ErrorKind`](crate::ErrorKind) when there is no usable answer.
+    /// Awaiting the call fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) if the metadata is not an object,
+    /// with [`Status`](crate::ErrorKind::Status) if the server rejects the request (the codes `invalid_request`,
+    /// `unauthorized`, `payload_too_large`, `idempotency_key_reused`, `rate_limited`, …) and with the other kinds of
+    /// [`ErrorKind`](crate::ErrorKind) if there is no usable response.
     pub fn create_chat(&self, chat: NewChat) -> Call<Chat> {
         let body = chat.into_body().map(|body| Payload::Json(body.into()));
         Call::new(self, CREATE_CHAT, Ok(CREATE_CHAT.path().to_owned()), body, call::json)
     }
 
-    /// The chat with what is counted of it.
+    /// Gets a chat with its status and message count.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -60,13 +60,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Awaiting the call fails with the code `chat_not_found` when the tenant has no such chat; otherwise as
+    /// Awaiting the call fails with the code `chat_not_found` if the tenant has no such chat; otherwise as
     /// [`create_chat`](Client::create_chat).
     pub fn get_chat(&self, chat_id: Uuid) -> Call<ChatDetails> {
         Call::new(self, GET_CHAT, Ok(target::of_chat(GET_CHAT, chat_id)), Ok(Payload::Nothing), call::json)
     }
 
-    /// A user's chats, newest first unless [`order`](List::order) says otherwise.
+    /// Lists a user's chats, newest first unless [`order`](List::order) is set.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -85,16 +85,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Reading the list fails with the code `user_not_found` when the tenant has no such user and with `no_chats` when
-    /// the user has no chats. [`chats`](Client::chats) with the user as its filter is empty in both cases. It also takes
-    /// the three ids that cannot stand in the path of a URL, the empty one and `.` and `..`, which are
-    /// [`InvalidCall`](crate::ErrorKind::InvalidCall) here. Otherwise as [`get_chat`](Client::get_chat).
+    /// Reading the list fails with the code `user_not_found` if the tenant has no such user, with `no_chats` if the
+    /// user has no chats, and with [`InvalidCall`](crate::ErrorKind::InvalidCall) for the ids that cannot be a path
+    /// segment: the empty one, `.` and `..`. [`chats`](Client::chats) with a filter for the user returns an empty list
+    /// in the first two cases and accepts these ids. Otherwise as [`get_chat`](Client::get_chat).
     pub fn list_user_chats(&self, user_id: impl AsRef<str>) -> List<ChatSummary> {
         List::new::<ChatList>(self, LIST_USER_CHATS, target::of_user(LIST_USER_CHATS, user_id.as_ref()))
     }
 
-    /// The tenant's chats, newest first unless [`order`](List::order) says otherwise: all of them, or those that a
-    /// [`filter`](List::filter) means. The operation `list_chats`.
+    /// Lists the tenant's chats, newest first unless [`order`](List::order) is set: all of them, or those that match a
+    /// [`filter`](List::filter).
     ///
     /// ```
     /// use parlor_sdk::{ChatFilter, Status};
@@ -107,7 +107,7 @@ impl Client {
     /// let open = ChatFilter::new().status(Status::Active).metadata("department", "technical");
     /// let mut chats = client.chats().filter(open).items();
     /// while let Some(chat) = chats.next().await {
-    ///     println!("{} waits", chat?.user_id);
+    ///     println!("{} has an open chat", chat?.user_id);
     /// }
     /// # assert!(server.requests()[0].line.contains("status=active&metadata=department%3Atechnical"));
     /// # Ok(())
@@ -116,17 +116,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Reading the list fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) when the filter cannot be sent;
-    /// otherwise as [`create_chat`](Client::create_chat).
+    /// Reading the list fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) if the filter is invalid; otherwise
+    /// as [`create_chat`](Client::create_chat).
     pub fn chats(&self) -> List<ChatDetails> {
         List::new::<ChatPage>(self, LIST_CHATS, Ok(LIST_CHATS.path().to_owned()))
     }
 
-    /// Changes a chat's title, metadata or status.
+    /// Updates a chat's title, metadata or status.
     ///
-    /// The call is repeated like a `GET`, although `PATCH` is not an idempotent method: the patch is a JSON merge patch,
-    /// and applied twice it gives what it gives once (RFC 7396). What another client changes between two attempts of the
-    /// same member is overwritten, as if the call had come later.
+    /// The call is retried like a `GET`, although `PATCH` is not an idempotent method, because a JSON merge patch has
+    /// the same result however often it is applied (RFC 7396). If another client changes the same members between two
+    /// attempts, its changes are overwritten, as if this call had arrived later.
     ///
     /// ```
     /// use parlor_sdk::{ChatPatch, Status};
@@ -147,19 +147,19 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Awaiting the call fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) when the patch of the metadata is not
+    /// Awaiting the call fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) if the patch of the metadata is not
     /// an object; otherwise as [`get_chat`](Client::get_chat).
     pub fn update_chat(&self, chat_id: Uuid, patch: ChatPatch) -> Call<ChatDetails> {
         let body = patch.into_body().map(|body| Payload::Json(body.into()));
         Call::new(self, UPDATE_CHAT, Ok(target::of_chat(UPDATE_CHAT, chat_id)), body, call::json)
     }
 
-    /// Deletes a chat for good, with its messages.
+    /// Deletes a chat permanently, with its messages.
     ///
-    /// When an attempt may have been carried out and the next one finds no such chat (404, `chat_not_found`), the call
-    /// has succeeded: the chat is gone, and only the time of it is not known. ([`Response::status`] is the 404 then.)
-    /// Of an id that never was one the same is said, should the first answer be lost. A 404 to the first attempt is an
-    /// error.
+    /// If the server may have processed an attempt and the next one finds no such chat (404, `chat_not_found`), the
+    /// call succeeds: the chat is deleted, and only its deletion time is unknown. ([`Response::status`] is then 404.)
+    /// The same happens for an id that never existed if the first response is lost. A 404 in response to the first
+    /// attempt is an error.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -169,15 +169,15 @@ impl Client {
     /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
     /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
     /// let deleted = client.delete_chat(chat_id).force().await?;
-    /// println!("gone since {:?}", deleted.deleted_at);
+    /// println!("deleted at {:?}", deleted.deleted_at);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// Awaiting the call fails with the code `chat_in_use` while WebSocket connections to the chat are open, unless it
-    /// is [forced](Call::force); otherwise as [`get_chat`](Client::get_chat).
+    /// Awaiting the call fails with the code `chat_in_use` while WebSocket connections to the chat are open, unless the
+    /// deletion is [forced](Call::force); otherwise as [`get_chat`](Client::get_chat).
     ///
     /// [`Response::status`]: crate::Response::status
     pub fn delete_chat(&self, chat_id: Uuid) -> Call<ChatDeleted> {
@@ -192,7 +192,7 @@ impl Client {
 }
 
 impl Call<ChatDeleted> {
-    /// Closes the WebSocket connections to the chat, rather than failing while there are any.
+    /// Closes open WebSocket connections to the chat instead of failing.
     pub fn force(self) -> Self {
         self.amend_query(|query| {
             query.set("force", "true");

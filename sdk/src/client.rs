@@ -1,4 +1,4 @@
-//! The client and its settings.
+//! The client, its builder and its settings.
 
 use std::env::{self, VarError};
 use std::fmt;
@@ -16,16 +16,16 @@ use crate::retry::RetryPolicy;
 use crate::secret::ApiKey;
 use crate::transport::{self, Transport};
 
-/// The variable that holds the server's address.
+/// The environment variable with the server's address.
 const URL_VARIABLE: &str = "PARLOR_URL";
-/// The variable that holds the tenant's API key.
+/// The environment variable with the tenant's API key.
 const KEY_VARIABLE: &str = "PARLOR_API_KEY";
 
-/// A client of one Parlor server, for one tenant.
+/// A client for one Parlor server and one tenant.
 ///
-/// Cheap to clone: the clones share connections and retry budget. Make one and keep it.
+/// Cheap to clone: clones share connections and the retry budget. Create one client and reuse it.
 ///
-/// Its `Debug` shows neither the API key nor the values of headers.
+/// `Debug` prints neither the API key nor header values.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -38,10 +38,10 @@ pub(crate) struct Inner {
 }
 
 impl Client {
-    /// A client with the default settings.
+    /// Creates a client with the default settings.
     ///
-    /// The address may have a path in front of the API's, with or without a slash at its end:
-    /// `https://example.com/parlor` leads to `https://example.com/parlor/api/v1/…`.
+    /// The address may include a path prefix, with or without a trailing slash: `https://example.com/parlor` leads to
+    /// `https://example.com/parlor/api/v1/…`.
     ///
     /// ```
     /// let client = parlor_sdk::Client::new("http://localhost:8000", "your-tenant-api-key")?;
@@ -51,14 +51,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) when the address is not `http` or `https`, when it holds a
-    /// user name, password, query or fragment, when the key is empty or not visible ASCII, or when the platform has
-    /// no certificate roots for an `https` address.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the address is not `http` or `https`, if it contains a
+    /// user name, password, query or fragment, if the key is empty or not visible ASCII, or if the platform has no
+    /// certificate roots for an `https` address.
     pub fn new(base_url: impl AsRef<str>, api_key: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(base_url, api_key).build()
     }
 
-    /// A client with the address and the key from the environment: `PARLOR_URL` and `PARLOR_API_KEY`.
+    /// Creates a client with the address and key from the environment variables `PARLOR_URL` and `PARLOR_API_KEY`.
     ///
     /// ```no_run
     /// let client = parlor_sdk::Client::from_env()?;
@@ -67,13 +67,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) when a variable is missing, empty or not UTF-8: the message
-    /// names it. Otherwise as [`Client::new`].
+    /// [`Configuration`](crate::ErrorKind::Configuration) if a variable is missing, empty or not UTF-8; the message
+    /// names the variable. Otherwise as [`Client::new`].
     pub fn from_env() -> Result<Self, Error> {
         ClientBuilder::from_env()?.build()
     }
 
-    /// A client with settings of its own.
+    /// Returns a builder for a client with custom settings.
     ///
     /// ```
     /// use std::time::Duration;
@@ -97,9 +97,9 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Settings of a [`Client`] to be built.
+/// Builder for a [`Client`].
 ///
-/// Each setting documents its default. What is wrong with one is reported by [`build`](ClientBuilder::build).
+/// Each setting documents its default. Invalid settings are reported by [`build`](ClientBuilder::build).
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,7 +110,7 @@ impl fmt::Debug for Client {
 ///     .attempt_timeout(Duration::from_secs(5))
 ///     .total_timeout(Duration::from_secs(20))
 ///     .retry(RetryPolicy::default().max_attempts(4))
-///     .header("X-Gateway-Token", "what the gateway wants")
+///     .header("X-Gateway-Token", "gateway-token")
 ///     .user_agent("support-desk/2.1")
 ///     .max_response_bytes(1024 * 1024)
 ///     .build()?;
@@ -122,7 +122,7 @@ impl fmt::Debug for Client {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
-    /// The first setting that is wrong wins.
+    /// The settings, or the first error.
     settings: Result<Settings, Error>,
 }
 
@@ -155,9 +155,10 @@ impl Settings {
     }
 }
 
-/// Evenly distributed in `0.0..1.0`. Without a source of randomness every pause has its full length.
+/// Returns a uniformly distributed number in `0.0..1.0`. Without a source of randomness, every delay has its maximum
+/// length.
 fn random() -> f64 {
-    // 53 bits, as many as the fraction of an f64 holds, so that no rounding makes it 1.0.
+    // An f64 has a 53-bit significand, so 53 bits never round up to 1.0.
     let bits = getrandom::u64().unwrap_or(u64::MAX) >> 11;
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     let numerator = bits as f64;
@@ -180,8 +181,7 @@ impl fmt::Debug for Settings {
 }
 
 impl ClientBuilder {
-    /// The builder of [`Client::from_env`], for a client that takes its address and key from the environment and has
-    /// other settings besides.
+    /// Creates a builder with the address and key from the environment, as [`Client::from_env`] does.
     ///
     /// ```no_run
     /// let client = parlor_sdk::ClientBuilder::from_env()?.user_agent("support-desk/2.1").build()?;
@@ -190,12 +190,12 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Client::from_env`].
+    /// Same as [`Client::from_env`].
     pub fn from_env() -> Result<Self, Error> {
         Self::from_variables(|name| env::var(name))
     }
 
-    /// Reading the variables is a parameter, as a test cannot set them without affecting other tests.
+    /// Takes the lookup as a parameter: setting real variables in a test would affect other tests.
     fn from_variables(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Error> {
         let url = variable(&read, URL_VARIABLE, "the server's address, for example http://localhost:8000")?;
         let key = variable(&read, KEY_VARIABLE, "the tenant's API key")?;
@@ -204,7 +204,7 @@ impl ClientBuilder {
         Ok(Self { settings: Ok(Settings::new(url, key)) })
     }
 
-    /// How long opening a connection may take, with the TLS handshake: 5 seconds unless set.
+    /// Sets the maximum time to open a connection, including the TLS handshake. Default: 5 seconds.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.amend(|settings| {
             settings.transport.connect_timeout = positive(timeout, "connect")?;
@@ -212,8 +212,8 @@ impl ClientBuilder {
         })
     }
 
-    /// How long one attempt may take, from opening the connection to the last byte of the answer: 15 seconds unless
-    /// set.
+    /// Sets the maximum time for one attempt, from opening the connection to the last byte of the response. Default: 15
+    /// seconds.
     pub fn attempt_timeout(self, timeout: Duration) -> Self {
         self.amend(|settings| {
             settings.attempt_timeout = positive(timeout, "attempt")?;
@@ -221,8 +221,8 @@ impl ClientBuilder {
         })
     }
 
-    /// How long a call may take, with all its attempts and the pauses between them: 60 seconds unless set. A call can
-    /// have its own: [`Call::timeout`](crate::Call::timeout).
+    /// Sets the maximum time for a call, including all attempts and the delays between them. Default: 60 seconds. A
+    /// single call can override it with [`Call::timeout`](crate::Call::timeout).
     pub fn total_timeout(self, timeout: Duration) -> Self {
         self.amend(|settings| {
             settings.total_timeout = positive(timeout, "total")?;
@@ -230,7 +230,7 @@ impl ClientBuilder {
         })
     }
 
-    /// What is repeated, how often and when: [`RetryPolicy::default`] unless set.
+    /// Sets which requests are retried, how often and when. Default: [`RetryPolicy::default`].
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.amend(|settings| {
             settings.retry = policy;
@@ -238,10 +238,10 @@ impl ClientBuilder {
         })
     }
 
-    /// A header for every request, for example what a gateway in front of the server wants. Replaces an earlier one of
-    /// the same name. A call can add its own: [`Call::header`](crate::Call::header).
+    /// Adds a header to every request, for example one that a gateway in front of the server requires. Replaces an
+    /// earlier header with the same name. A single call can add its own with [`Call::header`](crate::Call::header).
     ///
-    /// The headers that the SDK sets (`X-API-Key`, `Idempotency-Key`, `User-Agent`, `Accept`, `Content-Type`, and those
+    /// The headers that the SDK sets (`X-API-Key`, `Idempotency-Key`, `User-Agent`, `Accept`, `Content-Type` and those
     /// of the connection) cannot be set this way.
     pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         self.amend(|settings| {
@@ -251,18 +251,18 @@ impl ClientBuilder {
         })
     }
 
-    /// The application's name and version, as in `support-desk/2.1`. It is sent in front of the SDK's own
-    /// `parlor-sdk/…` (RFC 9110, section 10.1.5).
+    /// Sets the application's name and version, for example `support-desk/2.1`. It precedes the SDK's own
+    /// `parlor-sdk/…` in `User-Agent` (RFC 9110, section 10.1.5).
     pub fn user_agent(self, product: impl AsRef<str>) -> Self {
         self.amend(|settings| {
             let value = format!("{} {}", product.as_ref(), transport::USER_AGENT);
             settings.transport.user_agent = HeaderValue::from_str(&value)
-                .map_err(|error| Error::configuration("the user agent is not a header value").caused_by(error))?;
+                .map_err(|error| Error::configuration("the user agent is not a valid header value").caused_by(error))?;
             Ok(())
         })
     }
 
-    /// The largest body of a successful answer, in bytes: 8 MiB unless set. A larger one is
+    /// Sets the maximum size of a successful response body, in bytes. Default: 8 MiB. A larger body is
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     pub fn max_response_bytes(self, bytes: usize) -> Self {
         self.amend(|settings| {
@@ -271,8 +271,8 @@ impl ClientBuilder {
         })
     }
 
-    /// Connects directly, whatever `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say. A server on this
-    /// machine (`localhost`, `127.0.0.1`, `[::1]`) is always connected to directly.
+    /// Ignores the proxies in `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` and connects directly. Loopback addresses
+    /// (`localhost`, `127.0.0.1`, `[::1]`) never use a proxy.
     pub fn no_proxy(self) -> Self {
         self.amend(|settings| {
             settings.transport.proxies = false;
@@ -280,7 +280,7 @@ impl ClientBuilder {
         })
     }
 
-    /// Where time comes from: Tokio's clock unless set. For tests.
+    /// Sets the clock. Default: Tokio's clock. Intended for tests.
     pub fn clock(self, clock: impl Clock) -> Self {
         self.amend(|settings| {
             settings.clock = Arc::new(clock);
@@ -288,8 +288,8 @@ impl ClientBuilder {
         })
     }
 
-    /// What draws the length of a pause between attempts, from 0.0 (none) to 1.0 (the longest): the operating system's
-    /// randomness unless set. For tests.
+    /// Sets the source of jitter for the delay between attempts: a function that returns a number from 0.0 (no delay)
+    /// to 1.0 (the maximum delay). Default: the operating system's randomness. Intended for tests.
     ///
     /// ```
     /// # use parlor_sdk::Client;
@@ -302,12 +302,11 @@ impl ClientBuilder {
         })
     }
 
-    /// Builds the client. No connection is opened yet.
+    /// Builds the client. Does not open a connection.
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) for the first setting that is not usable, and as
-    /// [`Client::new`].
+    /// [`Configuration`](crate::ErrorKind::Configuration) for the first invalid setting; otherwise as [`Client::new`].
     pub fn build(self) -> Result<Client, Error> {
         let settings = self.settings?;
         let transport = Transport::new(&settings.transport)?;
@@ -329,14 +328,14 @@ fn variable(read: &impl Fn(&str) -> Result<String, VarError>, name: &str, meanin
         Ok(value) if !value.is_empty() => Ok(value),
         Ok(_) => Err(Error::configuration(format!("{name} is empty: set it to {meaning}"))),
         Err(VarError::NotPresent) => Err(Error::configuration(format!("{name} is not set: set it to {meaning}"))),
-        // The error is not kept as the cause: it shows the value.
+        // `NotUnicode` is not kept as the cause because it prints the value.
         Err(VarError::NotUnicode(_)) => Err(Error::configuration(format!("{name} is not UTF-8: set it to {meaning}"))),
     }
 }
 
 fn positive(timeout: Duration, name: &str) -> Result<Duration, Error> {
     if timeout.is_zero() {
-        return Err(Error::configuration(format!("the {name} time-out is zero: nothing could ever succeed")));
+        return Err(Error::configuration(format!("the {name} timeout must be greater than zero")));
     }
     Ok(timeout)
 }

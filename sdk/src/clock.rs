@@ -1,32 +1,32 @@
-//! Time, as something that can be handed in.
+//! The clock as an injectable dependency.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A future that is ready when a time has passed.
+/// The future of a [`Clock`]'s wait.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where a client takes its time from.
+/// The source of time for a client.
 ///
-/// The default is Tokio's clock. A test hands in its own ([`ClientBuilder::clock`](crate::ClientBuilder::clock)) to
-/// see retries and deadlines without waiting for them. The two ways to wait differ so that it can:
-/// during a [`sleep`](Clock::sleep) nothing else happens in the call, so a virtual clock may jump; while the call waits
-/// for [`reached`](Clock::reached), a request is under way, so only the test knows how much time that takes.
+/// The default is Tokio's clock. A test can pass its own with [`ClientBuilder::clock`](crate::ClientBuilder::clock) to
+/// test retries and deadlines without waiting. There are two ways to wait so that a virtual clock can tell them apart:
+/// during a [`sleep`](Clock::sleep) nothing else happens in the call, so the clock may jump ahead; while the call waits
+/// for [`reached`](Clock::reached), a request is in flight, and only the test knows how long that takes.
 ///
-/// The time limit for opening a connection is not taken from here but always from Tokio.
+/// The connect timeout always uses Tokio's clock.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
 /// use std::time::{Duration, Instant, SystemTime};
 /// use parlor_sdk::{Client, Clock, NewChat, Pause};
 ///
-/// /// Never waits, and remembers what it was asked for.
+/// /// Never waits, and records the requested delays.
 /// #[derive(Debug, Clone, Default)]
-/// struct Impatient(Arc<Mutex<Vec<Duration>>>);
+/// struct RecordingClock(Arc<Mutex<Vec<Duration>>>);
 ///
-/// impl Clock for Impatient {
+/// impl Clock for RecordingClock {
 ///     fn now(&self) -> Instant { Instant::now() }
 ///     fn system_time(&self) -> SystemTime { SystemTime::now() }
 ///     fn sleep(&self, duration: Duration) -> Pause {
@@ -44,7 +44,7 @@ pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// #     server::created(server::CHAT),
 /// # ]);
 /// # let url = server.url();
-/// let clock = Impatient::default();
+/// let clock = RecordingClock::default();
 /// let client = Client::builder(url, "your-tenant-api-key").clock(clock.clone()).build()?;
 /// // The server answers 503 with `Retry-After: 7` first.
 /// client.create_chat(NewChat::new("user123")).await?;
@@ -53,20 +53,20 @@ pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// # }
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The monotonic time, for deadlines.
+    /// Returns the monotonic time, used for deadlines.
     fn now(&self) -> Instant;
 
-    /// The time of day, for a `Retry-After` that is a date.
+    /// Returns the wall-clock time, used for a `Retry-After` date.
     fn system_time(&self) -> SystemTime;
 
-    /// Waits between two attempts.
+    /// Waits before the next attempt.
     fn sleep(&self, duration: Duration) -> Pause;
 
-    /// Ready when [`now`](Clock::now) has reached `instant`: the end of an attempt that takes too long.
+    /// Waits until [`now`](Clock::now) reaches `instant`: the time limit of a request in flight.
     fn reached(&self, instant: Instant) -> Pause;
 }
 
-/// Tokio's clock, so that an application's `tokio::time::pause` governs the SDK too.
+/// Tokio's clock, so that `tokio::time::pause` in an application also applies to the SDK.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokioClock;
 

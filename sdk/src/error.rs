@@ -1,4 +1,4 @@
-//! What a call can end in: one opaque error with questions to ask it.
+//! The error type of the crate: opaque, with methods that report its properties.
 
 mod checks;
 mod kind;
@@ -16,18 +16,18 @@ use crate::problem::{Code, Problem};
 use crate::redact::Secrets;
 use crate::retry::RetryStop;
 
-/// Why a client could not be built, or a call has no answer.
+/// The error of a call, a live session or a client that could not be built.
 ///
-/// Ask it what to do rather than what it is: [`is_retryable`](Error::is_retryable) and
-/// [`was_maybe_processed`](Error::was_maybe_processed) hold for every kind, including kinds that a later version adds.
-/// [`source`](StdError::source) leads to the cause, where there is one, for example a [`std::io::Error`].
+/// Use [`is_retryable`](Error::is_retryable) and [`was_maybe_processed`](Error::was_maybe_processed) to decide what to
+/// do; they hold for every kind, including kinds that a later version adds. [`source`](StdError::source) returns the
+/// cause, if any, for example a [`std::io::Error`].
 ///
-/// **Secrets.** What an error keeps and prints never holds the API key, a ticket, a user's token or a credential from a
-/// header of the request, wherever the server repeats one: it reads `***` instead. Header values of an answer are
-/// returned by [`headers`](Error::headers) but not printed.
+/// **Secrets.** The API key, tickets, user tokens and credentials from request headers are replaced with `***` in
+/// everything that an error keeps and prints, even if the server echoes them. Response header values are available from
+/// [`headers`](Error::headers) but are not printed.
 ///
-/// **Printed.** `Display` is one sentence. `Debug` is that sentence followed by its causes, as it is what
-/// `fn main() -> Result<(), parlor_sdk::Error>` prints.
+/// **Formatting.** `Display` is one sentence. `Debug` is that sentence followed by the causes, because `fn main() ->
+/// Result<(), parlor_sdk::Error>` prints `Debug`.
 ///
 /// ```
 /// use parlor_sdk::{Client, Code, ErrorKind, NewChat};
@@ -44,14 +44,14 @@ use crate::retry::RetryStop;
 /// assert_eq!(error.status().map(|status| status.as_u16()), Some(400));
 /// assert_eq!(error.code(), Some(&Code::InvalidRequest));
 /// assert!(!error.is_retryable() && !error.was_maybe_processed());
-/// for field in &error.problem().expect("the server sends one").errors {
+/// for field in &error.problem().expect("the server sends a problem document").errors {
 ///     eprintln!("{}: {}", field.pointer, field.detail);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 pub struct Error {
-    /// Boxed, so that a `Result` with it stays small.
+    /// Boxed to keep `Result`s small.
     inner: Box<Inner>,
 }
 
@@ -60,16 +60,16 @@ struct Inner {
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     answer: Option<Refusal>,
-    /// What a live session says without an answer.
+    /// Details of a live session, which has no HTTP response.
     #[cfg(feature = "realtime")]
     live: Live,
     call: CallRecord,
-    /// Whether the cause may pass by itself.
+    /// Whether the failure may be temporary.
     transient: bool,
     maybe_processed: bool,
 }
 
-/// What the error keeps of an answer.
+/// The parts of an HTTP response that an error keeps.
 #[derive(Default)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
@@ -95,7 +95,7 @@ impl Refusal {
     }
 }
 
-/// What the error keeps of a live session.
+/// Details of an error in a live session.
 #[cfg(feature = "realtime")]
 #[derive(Default)]
 struct Live {
@@ -104,7 +104,7 @@ struct Live {
     client_message_id: Option<String>,
 }
 
-/// What the error keeps of the call it ended.
+/// Details of the call that failed.
 #[derive(Default)]
 struct CallRecord {
     operation: Option<Operation>,
@@ -155,7 +155,7 @@ impl Error {
         Self::new(ErrorKind::Decode, message)
     }
 
-    /// A value of the application's own asking that is not there; no call is involved.
+    /// Creates a decode error for metadata that the application converts; no call is involved.
     pub(crate) fn local_decode(message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Decode, message);
         error.inner.maybe_processed = false;
@@ -168,7 +168,8 @@ impl Error {
 
     pub(crate) fn redirect(message: impl Into<String>, refusal: Refusal) -> Self {
         let mut error = Self::new(ErrorKind::Redirect, message);
-        // 307 and 308 ask for the same request elsewhere (RFC 9110, sections 15.4.8 and 15.4.9): nothing has been done.
+        // 307 and 308 ask for the same request at another address (RFC 9110, sections 15.4.8 and 15.4.9), so the server
+        // processed nothing.
         error.inner.maybe_processed = !matches!(refusal.status.as_u16(), 307 | 308);
         error.inner.answer = Some(refusal);
         error
@@ -182,7 +183,7 @@ impl Error {
         error
     }
 
-    /// The server's refusal of a message, sent as an event.
+    /// Creates the error of a message that the server rejected with an `error` event.
     #[cfg(feature = "realtime")]
     pub(crate) fn refused(message: impl Into<String>, code: Code) -> Self {
         let mut error = Self::new(ErrorKind::Refused, message);
@@ -197,14 +198,14 @@ impl Error {
         error
     }
 
-    /// For a message that may have reached the server, or that surely has not.
+    /// Sets whether the server may have processed the message.
     #[cfg(feature = "realtime")]
     pub(crate) fn maybe_processed(mut self, maybe: bool) -> Self {
         self.inner.maybe_processed = maybe;
         self
     }
 
-    /// Puts down which message of a session it was.
+    /// Sets the id of the message that failed.
     #[cfg(feature = "realtime")]
     pub(crate) fn of_message(mut self, client_message_id: String) -> Self {
         self.inner.live.client_message_id = Some(client_message_id);
@@ -216,25 +217,25 @@ impl Error {
         self
     }
 
-    /// Says where the wrong value came from.
+    /// Prefixes the message with the source of the invalid value.
     pub(crate) fn about(mut self, subject: &str) -> Self {
         self.inner.message = format!("{subject}: {}", self.inner.message);
         self
     }
 
-    /// For a failure whose kind usually passes but whose cause will not.
+    /// Marks a failure of a usually temporary kind as permanent.
     pub(crate) fn permanent(mut self) -> Self {
         self.inner.transient = false;
         self
     }
 
-    /// For a successful answer that cannot be used.
+    /// Attaches a successful response that cannot be used.
     pub(crate) fn in_answer(mut self, refusal: Refusal) -> Self {
         self.inner.answer = Some(refusal);
         self
     }
 
-    /// Puts down which call it was. `maybe_processed` speaks for all its attempts, not only the last.
+    /// Attaches the call that failed. `maybe_processed` covers all its attempts, not only the last one.
     pub(crate) fn in_call(
         mut self,
         operation: Operation,
@@ -249,18 +250,18 @@ impl Error {
             retry_stop: None,
         };
         self.inner.maybe_processed = maybe_processed;
-        // Of a call that may not be repeated, only what was surely not carried out may be sent again.
+        // A call that is not safe to repeat may be retried only if the server surely did not process it.
         self.inner.transient &= operation.is_repeatable() || !maybe_processed;
         self
     }
 
-    /// Records why the call was not repeated.
+    /// Sets the reason why the call was not retried.
     pub(crate) fn stopped_by(mut self, stop: RetryStop) -> Self {
         self.inner.call.retry_stop = Some(stop);
         self
     }
 
-    /// Replaces the secrets in everything that the error keeps. A cause that repeats one is kept as text only.
+    /// Replaces the secrets in everything that the error keeps. A cause that contains one is reduced to its text.
     pub(crate) fn redact(mut self, secrets: &Secrets) -> Self {
         secrets.redact(&mut self.inner.message);
         if let Some(answer) = &mut self.inner.answer {
@@ -274,18 +275,18 @@ impl Error {
         self
     }
 
-    /// The sort of error.
+    /// Returns the kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// The status of the answer; none when there was no answer.
+    /// Returns the HTTP status; none if there was no response.
     pub fn status(&self) -> Option<StatusCode> {
         self.inner.answer.as_ref().map(|answer| answer.status)
     }
 
-    /// The stable word of the server's problem, or of the event that refused a message; none when the answer is no
-    /// problem document.
+    /// Returns the code of the server's problem document, or of the event that rejected a message; none if the response
+    /// has no problem document.
     pub fn code(&self) -> Option<&Code> {
         #[cfg(feature = "realtime")]
         if self.inner.live.code.is_some() {
@@ -294,53 +295,53 @@ impl Error {
         self.problem().map(|problem| &problem.code)
     }
 
-    /// The WebSocket close code (RFC 6455, section 7.4) with which the server ended the live session; none when it
-    /// was ended otherwise.
+    /// Returns the WebSocket close code (RFC 6455, section 7.4) with which the server closed the live session; none if
+    /// it ended for another reason.
     #[cfg(feature = "realtime")]
     pub fn close_code(&self) -> Option<u16> {
         self.inner.live.close_code
     }
 
-    /// The name of the message that a live session could not send, given or generated. Sent again under this name, it is
-    /// stored at most once.
+    /// Returns the `client_message_id`, set or generated, of the message that a live session could not send. The server
+    /// stores a message that is resent with this id at most once.
     #[cfg(feature = "realtime")]
     pub fn client_message_id(&self) -> Option<&str> {
         self.inner.live.client_message_id.as_deref()
     }
 
-    /// The server's problem document (RFC 9457); none when the answer has none.
+    /// Returns the server's problem document (RFC 9457); none if the response has none.
     pub fn problem(&self) -> Option<&Problem> {
         self.inner.answer.as_ref()?.problem.as_ref()
     }
 
-    /// The headers of the answer; none when there was no answer. A secret that the server repeats in one reads `***`.
+    /// Returns the response headers; none if there was no response. Echoed secrets are replaced with `***`.
     pub fn headers(&self) -> Option<&HeaderMap> {
         self.inner.answer.as_ref().map(|answer| &answer.headers)
     }
 
-    /// The body of an answer that is no problem document: its first 16 KiB, with what is not UTF-8 replaced. Of a success
-    /// it may hold what the call was to return.
+    /// Returns the body of a response that is not a problem document: its first 16 KiB, decoded as lossy UTF-8. For a
+    /// successful status it may contain the data that the call should have returned.
     pub fn body(&self) -> Option<&str> {
         self.inner.answer.as_ref()?.body.as_deref()
     }
 
-    /// The name under which the server's log has the request: the header `X-Request-Id`, or else the problem's.
+    /// Returns the request id for the server's log: the header `X-Request-Id`, or else the problem's member.
     pub fn request_id(&self) -> Option<&str> {
         self.inner.answer.as_ref()?.request_id.as_deref()
     }
 
-    /// How long the server asked to wait: `Retry-After` (RFC 9110, section 10.2.3), a date counted from the
-    /// answer's own `Date`, or from now when it has none.
+    /// Returns how long the server asked to wait (`Retry-After`, RFC 9110, section 10.2.3). A date is relative to the
+    /// response's own `Date`, or to the local clock if it has none.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.answer.as_ref()?.retry_after
     }
 
-    /// How many times the request was sent, or a connection for it was tried; 0 when it was refused before.
+    /// Returns the number of attempts, including those that could not connect; 0 if the call was invalid.
     pub fn attempts(&self) -> u32 {
         self.inner.call.attempts
     }
 
-    /// Why the call was not sent again; none when no call is involved, or nothing was sent.
+    /// Returns why the call was not retried; none if no call is involved, or nothing was sent.
     ///
     /// ```
     /// use parlor_sdk::{Client, NewChat, RetryPolicy, RetryStop};
@@ -361,20 +362,21 @@ impl Error {
         self.inner.call.retry_stop
     }
 
-    /// The `Idempotency-Key` of the call, own or generated; none when it has none. The same call made again with it
-    /// ([`Call::idempotency_key`](crate::Call::idempotency_key)) is carried out at most once, for 24 hours.
+    /// Returns the `Idempotency-Key` of the call, set or generated; none if it has none. The server executes the same
+    /// call with the same key ([`Call::idempotency_key`](crate::Call::idempotency_key)) at most once, for 24 hours.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.inner.call.idempotency_key.as_deref()
     }
 
-    /// Whether the same call may succeed later. It is safe to make it again, with the same
-    /// [`idempotency_key`](Error::idempotency_key) if it has one; after the number of [`attempts`](Error::attempts)
-    /// made, better not at once.
+    /// Returns whether the same call may succeed later. Repeating it is safe, with the same
+    /// [`idempotency_key`](Error::idempotency_key) if it has one; wait first, because the [`attempts`](Error::attempts)
+    /// so far have failed.
     pub fn is_retryable(&self) -> bool {
         self.inner.transient
     }
 
-    /// Whether the server may have carried the call out, in any of its attempts. `false` is certain, `true` is not.
+    /// Returns whether the server may have processed the call in any of its attempts. `false` is certain, `true` is
+    /// not.
     pub fn was_maybe_processed(&self) -> bool {
         self.inner.maybe_processed
     }
@@ -396,7 +398,7 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// The error and its causes in words, on one line.
+    /// Prints the error and its causes on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
         std::iter::successors(self.source(), |&cause| cause.source()).try_for_each(|cause| write!(f, ": {cause}"))

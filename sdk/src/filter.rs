@@ -1,4 +1,4 @@
-//! Which chats are asked for.
+//! The filter of the chat list.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::metadata::kind_of;
 use crate::model::Status;
 use crate::target::Query;
 
-/// Which chats [`Client::chats`](crate::Client::chats) lists: those that have all that is asked for.
+/// A filter for [`Client::chats`](crate::Client::chats). A chat must match all conditions.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -34,46 +34,47 @@ pub struct ChatFilter {
     metadata: Vec<(String, Wanted)>,
 }
 
-/// What a member of the metadata is to be. What is wrong with it waits here, so that a filter can be built without a
-/// `Result`.
+/// The value that a metadata member must have. A serialization error is kept here so that building a filter does not
+/// return a `Result`.
 type Wanted = Result<Box<RawValue>, Arc<serde_json::Error>>;
 
 impl ChatFilter {
-    /// Every chat of the tenant.
+    /// Creates a filter that matches every chat of the tenant.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chats of this user.
+    /// Matches chats of this user.
     pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
         self.user_id = Some(user_id.into());
         self
     }
 
-    /// Chats in this state.
+    /// Matches chats with this status.
     pub fn status(mut self, status: Status) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Chats created later than this: a [`chrono::DateTime<Utc>`](DateTime) or a [`SystemTime`](std::time::SystemTime).
+    /// Matches chats created after this time: a [`chrono::DateTime<Utc>`](DateTime) or a
+    /// [`SystemTime`](std::time::SystemTime).
     pub fn created_after(mut self, moment: impl Into<DateTime<Utc>>) -> Self {
         self.created_after = Some(moment.into());
         self
     }
 
-    /// Chats created earlier than this.
+    /// Matches chats created before this time.
     pub fn created_before(mut self, moment: impl Into<DateTime<Utc>>) -> Self {
         self.created_before = Some(moment.into());
         self
     }
 
-    /// Chats with this member in their metadata: a string, a number, a boolean or, as `None::<()>`, `null`. Each further
-    /// one must hold too; the server takes up to 10.
+    /// Matches chats with this metadata member: a string, a number, a boolean or, as `None::<()>`, `null`. Several
+    /// conditions can be added, and all must match; the server accepts up to 10.
     ///
-    /// The server compares text: the string `"5"` is found under `5` too, and the number `1.0` is not found under `1`.
-    /// A value that the server cannot compare (an array or an object) is reported when the list is read, as
-    /// [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    /// The server compares text: the string `"5"` also matches `5`, and the number `1.0` does not match `1`. A value
+    /// that the server cannot compare (an array or an object) is reported as
+    /// [`InvalidCall`](crate::ErrorKind::InvalidCall) when the list is read.
     ///
     /// ```
     /// # use parlor_sdk::{ChatFilter, Client, ErrorKind};
@@ -91,7 +92,7 @@ impl ChatFilter {
         self
     }
 
-    /// Puts itself in the place of an earlier filter.
+    /// Writes the filter to the query, replacing an earlier one.
     pub(crate) fn write_to(self, query: &mut Query) -> Result<(), Error> {
         for name in ["user_id", "status", "created_after", "created_before", "metadata"] {
             query.remove(name);
@@ -114,19 +115,19 @@ impl ChatFilter {
     }
 }
 
-/// `name:value`, as the server wants it: a colon or a backslash in the name is escaped.
+/// Returns `name:value` in the server's syntax, with colons and backslashes in the name escaped.
 fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
     let json = wanted.as_ref().map_err(|error| {
-        Error::invalid_call(format!("what `{name}` is to be cannot be written as JSON")).caused_by(Arc::clone(error))
+        Error::invalid_call(format!("the value for `{name}` cannot be serialized to JSON")).caused_by(Arc::clone(error))
     })?;
     match json.get().as_bytes().first() {
         Some(b'{' | b'[') => Err(Error::invalid_call(format!(
-            "what `{name}` is to be must be a string, a number, a boolean or null, and this is {}",
+            "the value for `{name}` must be a string, a number, a boolean or null, not {}",
             kind_of(json)
         ))),
         Some(b'"') => {
             let text: String = serde_json::from_str(json.get())
-                .map_err(|error| Error::invalid_call(format!("what `{name}` is to be is no text")).caused_by(error))?;
+                .map_err(|error| Error::invalid_call(format!("the value for `{name}` is not text")).caused_by(error))?;
             Ok(format!("{}:{text}", escaped(name)))
         }
         _ => Ok(format!("{}:{json}", escaped(name))),

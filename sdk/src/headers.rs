@@ -1,4 +1,4 @@
-//! Headers that an application adds to its requests, and those it leaves to the SDK.
+//! Request headers: those that an application adds, and those reserved for the SDK.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What belongs to the message itself or to the connection: another value would make the request a different one.
+/// Headers of the message or the connection, which the SDK controls.
 const RESERVED: [HeaderName; 11] = [
     ACCEPT,
     ACCEPT_ENCODING,
@@ -28,7 +28,7 @@ const RESERVED: [HeaderName; 11] = [
     UPGRADE,
 ];
 
-/// Reads a header that the application wants to send. The message never repeats the value, which may be a secret.
+/// Parses a header from the application. The error does not contain the value, which may be a secret.
 pub(crate) fn parse(
     name: impl TryInto<HeaderName>,
     value: impl TryInto<HeaderValue>,
@@ -41,27 +41,27 @@ pub(crate) fn parse(
     }
 }
 
-/// What to do instead of setting this header; none when it may be set.
+/// Returns the alternative to setting this header; none if it may be set.
 fn instead(name: &HeaderName) -> Option<&'static str> {
     if name == X_API_KEY {
-        Some("give the key to Client::new or Client::builder")
+        Some("pass the key to Client::new or Client::builder")
     } else if name == IDEMPOTENCY_KEY {
         Some("use Call::idempotency_key")
     } else if name == USER_AGENT {
         Some("use ClientBuilder::user_agent")
     } else if RESERVED.contains(name) {
-        Some("it follows from the request")
+        Some("it is derived from the request")
     } else {
         None
     }
 }
 
-/// The text of a header; none when it is absent or not ASCII.
+/// Returns the text of a header; none if it is absent or not ASCII.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Shows the names only: a value may be a secret, and nothing marks it as one.
+/// Prints header names only, because any value may be a secret.
 pub(crate) struct Names<'a>(pub(crate) &'a HeaderMap);
 
 impl fmt::Debug for Names<'_> {
@@ -86,8 +86,8 @@ mod tests {
             ("X-API-Key", "Client::builder"),
             ("Idempotency-Key", "Call::idempotency_key"),
             ("User-Agent", "ClientBuilder::user_agent"),
-            ("Content-Type", "follows from the request"),
-            ("Host", "follows from the request"),
+            ("Content-Type", "derived from the request"),
+            ("Host", "derived from the request"),
         ] {
             let message = parse(name, "x").unwrap_err();
             assert!(message.contains(instead), "{message}");

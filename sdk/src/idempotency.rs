@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// The contract's bound, in characters.
+/// Maximum length, in characters.
 const MAX_LENGTH: usize = 255;
 
-/// A key that the server accepts: 1–255 visible ASCII characters.
+/// A valid key: 1–255 visible ASCII characters.
 #[derive(Clone, Debug)]
 pub(crate) struct IdempotencyKey(String);
 

@@ -1,4 +1,4 @@
-//! The typed Rust client of **Parlor**, a self-hosted multi-tenant chat backend.
+//! The typed Rust client for **Parlor**, a self-hosted multi-tenant chat backend.
 //!
 //! ```
 //! use parlor_sdk::{Client, NewChat};
@@ -24,61 +24,59 @@
 //! # }
 //! ```
 //!
-//! The address and the key usually come from the environment, `PARLOR_URL` and `PARLOR_API_KEY`:
-//! [`Client::from_env`]. Everything else has a default and a setting on [`Client::builder`].
+//! The address and the key usually come from the environment variables `PARLOR_URL` and `PARLOR_API_KEY`:
+//! [`Client::from_env`]. All other settings have defaults and a method on [`Client::builder`].
 //!
-//! # What can be called
+//! # Operations
 //!
 //! | | chats | messages | tickets |
 //! |---|---|---|---|
 //! | create | [`create_chat`](Client::create_chat) | [`send_message`](Client::send_message) | [`create_ticket`](Client::create_ticket) |
-//! | read | [`get_chat`](Client::get_chat) | | |
+//! | get | [`get_chat`](Client::get_chat) | | |
 //! | list | [`list_user_chats`](Client::list_user_chats), [`chats`](Client::chats) with a [`ChatFilter`] | [`list_messages`](Client::list_messages) | |
-//! | change | [`update_chat`](Client::update_chat) | | |
+//! | update | [`update_chat`](Client::update_chat) | | |
 //! | delete | [`delete_chat`](Client::delete_chat) | | |
 //!
 //! # The life of a call
 //!
-//! 1. [`Client::create_chat`] makes a [`Call`]. Nothing is sent yet; the call's own settings
-//!    ([`timeout`](Call::timeout), [`header`](Call::header), [`idempotency_key`](Call::idempotency_key), …) are
-//!    made on it.
-//! 2. Awaiting the call, or [`Call::with_response`] when status and headers matter, starts its clock. What cannot
-//!    be sent (metadata that is no JSON object, a header that is not one) is an [`Error`] here, before any
-//!    connection is opened.
-//! 3. A `POST` gets its `Idempotency-Key`: yours, or a random UUID. A message without a
-//!    [`client_message_id`](NewMessage::client_message_id) gets the same one. The body and the key are fixed from now
-//!    on and the same in every attempt, so the server carries the call out at most once, however often it is sent.
-//!    [`create_ticket`](Client::create_ticket) alone has no key and needs none.
-//! 4. An attempt sends the request and reads the answer, both bounded: 15 seconds, and 8 MiB of body. Redirects are
-//!    not followed: that would lose the body of a `POST`, or hand the API key to another host.
-//! 5. A failure that may pass (no connection, a time-out, a broken connection, 408, 429, 500, 502, 503, 504, and 409
-//!    `idempotency_in_progress`) is repeated after a random pause that grows with each attempt and is never shorter
-//!    than the server's `Retry-After`: three attempts in all, as long as the client's [retry budget](RetryPolicy)
-//!    and the call's total time, 60 seconds, allow it. [`RetryPolicy`] has the rules, and why each method may be
-//!    repeated.
-//! 6. A 2xx answer becomes the model, for example a [`Chat`]; fields that this version does not know are skipped, words
-//!    that it does not know are kept ([`Status::Other`]), and metadata is kept to the digit ([`Metadata`]).
-//!    Anything else becomes an [`Error`] that keeps the server's [`Problem`] and tells what to do next:
+//! 1. [`Client::create_chat`] returns a [`Call`]. Nothing is sent yet; per-call settings ([`timeout`](Call::timeout),
+//!    [`header`](Call::header), [`idempotency_key`](Call::idempotency_key), …) are methods on it.
+//! 2. Awaiting the call, or [`Call::with_response`] for status and headers as well, starts its total time. Invalid
+//!    settings (metadata that is not a JSON object, an invalid header) fail here with an [`Error`], before a connection
+//!    is opened.
+//! 3. A `POST` gets its `Idempotency-Key`: the application's, or a random UUID. A message without a
+//!    [`client_message_id`](NewMessage::client_message_id) gets the same value. Body and key are now fixed and
+//!    identical in every attempt, so the server executes the call at most once, however often it is sent. Only
+//!    [`create_ticket`](Client::create_ticket) has no key and needs none.
+//! 4. An attempt sends the request and reads the response, within 15 seconds and 8 MiB of body. Redirects are not
+//!    followed, because that could drop the body of a `POST` or send the API key to another host.
+//! 5. A temporary failure (no connection, a timeout, a broken connection, 408, 429, 500, 502, 503, 504, and 409
+//!    `idempotency_in_progress`) is retried after a random delay that grows with each attempt and is never shorter than
+//!    the server's `Retry-After`. The limits are three attempts, the client's [retry budget](RetryPolicy) and the
+//!    call's total time of 60 seconds. [`RetryPolicy`] documents the rules, and why retrying each method is safe.
+//! 6. A 2xx response is decoded to the model, for example a [`Chat`]. Unknown fields are ignored, unknown enum values
+//!    are kept ([`Status::Other`]), and metadata keeps every digit ([`Metadata`]). Any other response is an [`Error`]
+//!    that keeps the server's [`Problem`] and supports the decision what to do next:
 //!    [`is_retryable`](Error::is_retryable), [`was_maybe_processed`](Error::was_maybe_processed),
 //!    [`idempotency_key`](Error::idempotency_key).
 //!
-//! Dropping the future abandons the call. Whether the server has carried it out is then unknown; the same call with
-//! the same [`idempotency_key`](Call::idempotency_key) finds out, for 24 hours.
+//! Dropping the future abandons the call. The server may or may not have executed it; within 24 hours, the same call
+//! with the same [`idempotency_key`](Call::idempotency_key) returns its result.
 //!
 //! # Lists
 //!
-//! [`Client::list_messages`] makes a [`List`]: settings first, nothing sent yet. Awaited, it is one [`Page`];
-//! [`items`](List::items) and [`pages`](List::pages) read all of it, as streams. Each page is a call of its own, with all
-//! of the above, and is fetched when the one before is used up, from the server's cursor: a list of any length takes the
-//! memory of a page, and what is added or deleted meanwhile makes it skip or repeat nothing. A stream ends with its first
-//! error; the [cursor](List::cursor) of the last page goes on from there.
+//! [`Client::list_messages`] returns a [`List`]. Nothing is sent until it is read: awaiting it returns one [`Page`];
+//! [`items`](List::items) and [`pages`](List::pages) stream the whole list. Each page is a call as above, and is
+//! fetched from the server's cursor when the previous one is used up: a list of any length needs the memory of one
+//! page, and items that are added or deleted meanwhile cause no duplicates and no omissions. A stream ends after its
+//! first error; the [cursor](List::cursor) of the last page resumes it.
 //!
 //! # Live sessions
 //!
-//! With the feature `realtime`, `Client::connect` opens a `Session`: a stream of `Event`s as they happen, and `send`, which
-//! comes to a `Receipt` when the message is durable. The session reconnects by itself and goes on where it was: the stream
-//! shows each message of the chat once and in order, and says so where it cannot. A message that is not acknowledged is
-//! sent again under the same name, and stored once. The documentation of `Session` has the rules.
+//! With the feature `realtime`, `Client::connect` opens a `Session`: a stream of `Event`s, and `send`, which returns a
+//! `Receipt` when the message is durable. The session reconnects automatically and continues where it was: the stream
+//! yields each message of the chat once and in order, and reports gaps. An unacknowledged message is resent with the
+//! same id, and stored once. The documentation of `Session` has the rules.
 //!
 #![cfg_attr(feature = "realtime", doc = "```no_run")]
 #![cfg_attr(not(feature = "realtime"), doc = "```ignore")]
@@ -91,7 +89,7 @@
 //! let (sender, mut events) = client.connect(chat_id, "user123").await?.split();
 //! tokio::spawn(async move {
 //!     match sender.send("My printer is on fire.").await {
-//!         Ok(receipt) => println!("stored as number {}", receipt.seq),
+//!         Ok(receipt) => println!("stored with seq {}", receipt.seq),
 //!         Err(error) => eprintln!("not stored: {error}"),
 //!     }
 //! });
@@ -100,7 +98,7 @@
 //!         Event::MessageCreated(created) => println!("{}", created.message.content),
 //!         Event::MessageStreamToken(token) => print!("{}", token.token),
 //!         Event::Disconnected(lost) => eprintln!("offline, next attempt in {:?}", lost.retry_in),
-//!         Event::Gap(gap) => eprintln!("messages {} to {} are not here", gap.after_seq + 1, gap.next_seq - 1),
+//!         Event::Gap(gap) => eprintln!("messages {} to {} are missing", gap.after_seq + 1, gap.next_seq - 1),
 //!         _ => {}
 //!     }
 //! }
@@ -110,15 +108,14 @@
 //!
 //! # Requirements
 //!
-//! Calls run on a Tokio runtime with its I/O and time drivers enabled. TLS is rustls with the *ring* provider and the
-//! platform's certificate roots; no process-wide provider has to be installed, and one that is installed is left
-//! alone.
+//! Calls need a Tokio runtime with its I/O and time drivers enabled. TLS is rustls with the *ring* provider and the
+//! platform's certificate roots. A process-wide crypto provider is neither required nor used.
 //!
 //! # Features
 //!
-//! - `utoipa`: the models implement [`utoipa::ToSchema`](https://docs.rs/utoipa), so that an application can name
-//!   them in its own `OpenAPI` document. Off by default.
-//! - `realtime`: live sessions over WebSocket, `Client::connect`. Off by default; it brings eleven crates.
+//! - `utoipa`: the models implement [`utoipa::ToSchema`](https://docs.rs/utoipa), for use in an application's own
+//!   `OpenAPI` document. Off by default.
+//! - `realtime`: live sessions over WebSocket, `Client::connect`. Off by default; it adds eleven crates.
 
 mod answer;
 mod attempts;
@@ -152,7 +149,7 @@ mod secret;
 mod target;
 mod tickets;
 mod transport;
-/// For the contract test.
+/// Exposed for the contract test.
 #[cfg(feature = "utoipa")]
 #[doc(hidden)]
 pub mod wire;
@@ -184,11 +181,11 @@ pub use response::Response;
 pub use retry::{RetryPolicy, RetryStop};
 pub use tickets::Ticket;
 
-/// The crates whose types this one speaks: points in time, [`StatusCode`](http::StatusCode) and
+/// Re-exports of the crates whose types are part of the public API: timestamps, [`StatusCode`](http::StatusCode) and
 /// [`HeaderMap`](http::HeaderMap), and the ids of chats and messages.
 pub use {chrono, http, uuid};
 
-/// Compiles what the crate's README shows.
+/// Compiles the example in the crate's README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Lists, a page at a time.
+//! Paginated lists.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,12 +24,12 @@ use crate::page::Page;
 use crate::problem::Code;
 use crate::response::Response;
 
-/// A list to be read: awaited for one [`Page`], or as a stream of [`items`](List::items) or [`pages`](List::pages).
+/// A list to read: await it for one [`Page`], or stream its [`items`](List::items) or [`pages`](List::pages).
 ///
-/// Nothing is sent before it is read. A stream fetches the next page when the one before is used up, so that it holds
-/// one page, however long the list is. It goes on where the page before ended, at the server's cursor: what is added or
-/// deleted meanwhile makes it neither skip nor repeat anything. Each page is fetched by a [`Call`](crate::Call) of its
-/// own, with its own retries and its own total time. A stream ends with its first error.
+/// Nothing is sent until it is read. A stream fetches the next page when the current one is used up, so it holds one
+/// page in memory, whatever the length of the list. It continues at the server's cursor: items that are added or
+/// deleted meanwhile cause no duplicates and no omissions. Each page is a [`Call`](crate::Call) with its own retries
+/// and total time. A stream ends after its first error.
 ///
 /// ```
 /// use futures_util::TryStreamExt;
@@ -48,13 +48,13 @@ use crate::response::Response;
 /// assert_eq!(page.items.len(), 2);
 /// println!("there are more: {} ({:?} in all)", page.has_more, page.total);
 ///
-/// // All messages, whatever the number of pages.
+/// // All messages, across all pages.
 /// let mut messages = client.list_messages(chat_id).items();
 /// while let Some(message) = messages.next().await {
 ///     println!("{}", message?.content);
 /// }
 ///
-/// // The same with what `futures-util` adds to a stream.
+/// // The same with the combinators of `futures-util`.
 /// let contents: Vec<String> =
 ///     client.list_messages(chat_id).items().map_ok(|message| message.content).try_collect().await?;
 /// assert_eq!(contents, ["message 4", "message 3", "message 2", "message 1"]);
@@ -66,17 +66,17 @@ pub struct List<T> {
     call: Call<Page<T>>,
 }
 
-/// The order of a [`List`] of chats.
+/// The sort key of a [`List`] of chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChatSort {
-    /// By creation.
+    /// By creation time.
     CreatedAt,
-    /// By last activity: a chat's last message, or the creation of a chat without messages.
+    /// By last activity: the time of a chat's last message, or of its creation if it has no messages.
     ///
-    /// A chat moves when it gets a message. Newest first, a stream shows each chat at most once, and one that moves while it
-    /// is read is at the top when the list is read anew. Oldest first, no chat is left out, and one that moves may be shown
-    /// again.
+    /// A chat moves when it receives a message. Newest first, a stream yields each chat at most once, and a chat that
+    /// moves during the iteration is at the top of the next one. Oldest first, no chat is omitted, and a chat that
+    /// moves may be repeated.
     LastMessageAt,
 }
 
@@ -89,7 +89,7 @@ impl ChatSort {
     }
 }
 
-/// Which way a [`List`] goes, by what it is ordered by.
+/// The direction of a [`List`], along its sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Oldest first.
@@ -99,7 +99,7 @@ pub enum Order {
 }
 
 impl<T> List<T> {
-    /// `W` is what a page looks like on the wire.
+    /// `W` is the page as JSON encodes it.
     pub(crate) fn new<W>(client: &Client, operation: Operation, path: Result<String, Error>) -> Self
     where
         W: DeserializeOwned + Into<Page<T>>,
@@ -110,12 +110,12 @@ impl<T> List<T> {
         Self { call: Call::new(client, operation, path, Ok(Payload::Nothing), decode::<T, W>) }
     }
 
-    /// How many items a page has at most, 1–100: 50 unless set.
+    /// Sets the maximum number of items per page, 1–100. Default: 50.
     pub fn limit(self, limit: u32) -> Self {
         self.with("limit", limit.to_string())
     }
 
-    /// Which way the list goes: chats newest first and messages oldest first, unless set.
+    /// Sets the direction. Default: newest first for chats, oldest first for messages.
     pub fn order(self, order: Order) -> Self {
         self.with(
             "order",
@@ -126,11 +126,10 @@ impl<T> List<T> {
         )
     }
 
-    /// Begins where a page ended: at its [`next_cursor`](Page::next_cursor). The list must be the same otherwise, with
-    /// the same order, sort and filter. So a stream of [`pages`](List::pages) is resumed, after an error or in
-    /// another process.
+    /// Starts after a page, at its [`next_cursor`](Page::next_cursor). The list must otherwise be the same: order, sort
+    /// key and filter. This resumes a stream of [`pages`](List::pages) after an error or in another process.
     ///
-    /// Not together with an offset: that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    /// Cannot be combined with an offset: that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -159,27 +158,27 @@ impl<T> List<T> {
         Self { call }
     }
 
-    /// How long fetching a page may take: see [`Call::timeout`].
+    /// Sets the maximum time to fetch one page: see [`Call::timeout`].
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { call: self.call.timeout(timeout) }
     }
 
-    /// When the last page must have been fetched: see [`Call::deadline`].
+    /// Sets the instant by which the last page must have been fetched: see [`Call::deadline`].
     pub fn deadline(self, deadline: Instant) -> Self {
         Self { call: self.call.deadline(deadline) }
     }
 
-    /// A header for the request of every page: see [`Call::header`].
+    /// Adds a header to the request of every page: see [`Call::header`].
     pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         Self { call: self.call.header(name, value) }
     }
 
-    /// Fetches one page and returns it with status, headers, request id and number of attempts: see
+    /// Fetches one page and returns it together with the status, headers, request id and number of attempts: see
     /// [`Call::with_response`].
     ///
     /// # Errors
     ///
-    /// As awaiting the list itself: [`Error`] tells what to do.
+    /// Same as awaiting the list itself; see [`Error`].
     pub async fn with_response(self) -> Result<Response<Page<T>>, Error> {
         self.call.with_response().await
     }
@@ -205,28 +204,28 @@ impl<T> List<T> {
 }
 
 fn two_beginnings() -> Error {
-    Error::invalid_call("a list begins at an offset or at a cursor, not at both")
+    Error::invalid_call("a list starts at an offset or at a cursor, not at both")
 }
 
 impl List<ChatSummary> {
-    /// Sets the order of the list; by creation unless it is set.
+    /// Sets the sort key. Default: creation time.
     pub fn sort(self, sort: ChatSort) -> Self {
         self.with("sort", sort.as_str())
     }
 
-    /// How many chats to skip at the beginning. A number shifts when chats are created or deleted, so only the first
-    /// page is found by it; the pages after it are found by cursor.
+    /// Skips this many chats. Offsets shift when chats are created or deleted, so only the first page uses the offset;
+    /// later pages use cursors.
     ///
-    /// Not together with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    /// Cannot be combined with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
     pub fn offset(self, offset: u64) -> Self {
         self.beginning_at(offset)
     }
 }
 
 impl List<Message> {
-    /// How many messages to skip at the beginning: the first page is found by it, the pages after it by cursor.
+    /// Skips this many messages. Only the first page uses the offset; later pages use cursors.
     ///
-    /// Not together with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
+    /// Cannot be combined with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
     ///
     /// ```
     /// # use parlor_sdk::{Client, ErrorKind, uuid::Uuid};
@@ -243,14 +242,14 @@ impl List<Message> {
         self.beginning_at(offset)
     }
 
-    /// Only messages with a greater [`seq`](Message::seq): what has come since one that is known.
+    /// Lists only messages with a greater [`seq`](Message::seq), that is, those after a known message.
     pub fn after_seq(self, seq: u64) -> Self {
         self.with("after_seq", seq.to_string())
     }
 }
 
 impl List<ChatDetails> {
-    /// Sets the order of the list; by creation unless it is set.
+    /// Sets the sort key. Default: creation time.
     ///
     /// ```
     /// use parlor_sdk::ChatSort;
@@ -272,20 +271,20 @@ impl List<ChatDetails> {
         self.with("sort", sort.as_str())
     }
 
-    /// Which chats are listed: all of the tenant unless set. Replaces an earlier filter.
+    /// Sets the filter, replacing an earlier one. Default: all chats of the tenant.
     pub fn filter(self, filter: ChatFilter) -> Self {
         Self { call: self.call.amend_query(|query| filter.write_to(query)) }
     }
 }
 
 impl<T: Send + 'static> List<T> {
-    /// The whole list as a stream of its items.
+    /// Streams the items of the whole list.
     pub fn items(self) -> Items<T> {
         let items = self.pages().map_ok(|page| stream::iter(page.items.into_iter().map(Ok))).try_flatten();
         Items { stream: Box::pin(items) }
     }
 
-    /// The whole list as a stream of its pages.
+    /// Streams the pages of the whole list.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -295,13 +294,13 @@ impl<T: Send + 'static> List<T> {
     /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
     /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
     /// let mut pages = client.list_messages(chat_id).pages();
-    /// let mut done_so_far = None;
+    /// let mut resume_at = None;
     /// while let Some(page) = pages.next().await.transpose()? {
     ///     println!("{} messages", page.items.len());
-    ///     // Should the program end here, `List::cursor` goes on from this place.
-    ///     done_so_far = page.next_cursor;
+    ///     // If the program stops here, `List::cursor` continues from this place.
+    ///     resume_at = page.next_cursor;
     /// }
-    /// assert_eq!(done_so_far, None);
+    /// assert_eq!(resume_at, None);
     /// # assert!(server.requests()[1].line.contains("cursor=c1"));
     /// # Ok(())
     /// # }
@@ -311,13 +310,13 @@ impl<T: Send + 'static> List<T> {
     }
 }
 
-/// The page that `call` asks for, and the call for the next one.
+/// Fetches a page, and returns it with the call for the next one.
 async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched<T>>, Error> {
     let Some(call) = call else { return Ok(None) };
     let (operation, another) = (call.operation(), call.another());
     let cursor = call.parameter("cursor").map(str::to_owned);
     let page = match call.await {
-        // The list of a user who has no chats any more: there were some when it was begun.
+        // `no_chats` after the first page: the user's chats were deleted while the list was read.
         Err(error) if cursor.is_some() && error.code() == Some(&Code::NoChats) => return Ok(None),
         page => page?,
     };
@@ -337,7 +336,7 @@ async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched
 }
 
 fn nowhere_to_go() -> Error {
-    Error::decode("the server says that the list goes on, but not where")
+    Error::decode("the server reports more items but returns no new cursor")
 }
 
 type Fetched<T> = (Page<T>, Option<Call<Page<T>>>);
@@ -357,19 +356,19 @@ impl<T> fmt::Debug for List<T> {
     }
 }
 
-/// Makes the type of a stream.
+/// Declares a stream type.
 macro_rules! stream {
     ($(#[$doc:meta])* $name:ident of $item:ty) => {
         $(#[$doc])*
         ///
-        /// A [`Stream`], whose combinators are in `futures-util`; for a plain loop [`next`](Self::next) is enough.
+        /// A [`Stream`]; combinators are in `futures-util`, and [`next`](Self::next) suffices for a plain loop.
         #[must_use = "a stream does nothing until it is read"]
         pub struct $name<T> {
             stream: Pin<Box<dyn Stream<Item = Result<$item, Error>> + Send>>,
         }
 
         impl<T> $name<T> {
-            /// The next one; none at the end of the list, and after an error. Dropping the future loses nothing.
+            /// Returns the next one; none at the end of the list and after an error. Cancel safe.
             pub async fn next(&mut self) -> Option<Result<$item, Error>> {
                 self.stream.next().await
             }
@@ -392,11 +391,11 @@ macro_rules! stream {
 }
 
 stream! {
-    /// The items of a [`List`], one after the other: [`List::items`].
+    /// The items of a [`List`]: [`List::items`].
     Items of T
 }
 
 stream! {
-    /// The pages of a [`List`], one after the other: [`List::pages`].
+    /// The pages of a [`List`]: [`List::pages`].
     Pages of Page<T>
 }

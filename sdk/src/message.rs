@@ -1,4 +1,4 @@
-//! A message, as it is sent and as it is stored.
+//! Messages, as sent and as stored.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -9,12 +9,12 @@ use crate::error::Error;
 use crate::metadata::{Given, Metadata};
 use crate::words::words;
 
-/// The contract's bound for a `client_message_id`, in characters.
+/// Maximum length of a `client_message_id`, in characters.
 const MAX_CLIENT_MESSAGE_ID: usize = 128;
 
 /// A message of a chat.
 ///
-/// Fields that a newer server adds are skipped. A message for a test is read from JSON:
+/// Unknown fields from a newer server are ignored. Tests can create a message from JSON:
 ///
 /// ```
 /// let message: parlor_sdk::Message = serde_json::from_value(serde_json::json!({
@@ -39,52 +39,52 @@ const MAX_CLIENT_MESSAGE_ID: usize = 128;
 pub struct Message {
     /// Unique identifier of the message.
     pub id: Uuid,
-    /// What is said.
+    /// The text.
     pub content: String,
-    /// Who speaks.
+    /// The role of the sender.
     #[cfg_attr(feature = "utoipa", schema(schema_with = sender_role_schema))]
     pub sender_role: Role,
-    /// What kind of thing is at `media_url`; null if there is none.
+    /// The media type of `media_url`; null if there is none.
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub media_type: Option<String>,
-    /// Something to be seen or heard beside the content; null if there is none.
+    /// The URL of an attached medium; null if there is none.
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub media_url: Option<String>,
     /// When the message was stored.
     pub created_at: DateTime<Utc>,
-    /// What the application stored with the message; empty when it stored nothing.
+    /// The application's metadata; an empty object if none was set.
     #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub metadata: Metadata,
-    /// Its place in the chat: from 1, without gaps.
+    /// The sequence number in the chat: from 1, without gaps.
     pub seq: u64,
-    /// The sender's own name for the message; null if it gave none.
+    /// The id assigned by the sender; null if none was set.
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub client_message_id: Option<String>,
-    /// Which user, or which assistant; null for one without a name.
+    /// The id of the user or assistant; null if unnamed.
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub sender_id: Option<String>,
 }
 
 #[cfg(feature = "utoipa")]
 fn sender_role_schema() -> utoipa::openapi::schema::Object {
-    Role::described("Who speaks.")
+    Role::described("The role of the sender.")
 }
 
 impl Message {
-    /// The metadata as a type of the application: short for `metadata.to()`.
+    /// Deserializes the metadata to a type of the application; short for `metadata.to()`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) when the metadata does not have the type's shape.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the metadata does not match the type.
     pub fn metadata_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.metadata.to()
     }
 }
 
 words! {
-    /// Who speaks.
+    /// The role of a sender.
     ///
-    /// A server that is newer than this crate may use words that are not listed: they arrive as [`Role::Other`].
+    /// A newer server may send values without a variant: they are [`Role::Other`].
     ///
     /// ```
     /// use parlor_sdk::Role;
@@ -93,19 +93,19 @@ words! {
     /// assert_eq!(Role::from("moderator").as_str(), "moderator");
     /// ```
     pub enum Role {
-        /// A person.
+        /// An end user.
         User = "user",
-        /// Whoever answers: a program, or a person who works for the tenant.
+        /// The answering side: a program, or a person who works for the tenant.
         Assistant = "assistant",
         ..
-        /// A word without a name in this version.
+        /// A value without a variant in this version.
         Other,
     }
 }
 
-/// A message to be sent: the body of [`Client::send_message`](crate::Client::send_message).
+/// The request body of [`Client::send_message`](crate::Client::send_message).
 ///
-/// The server checks the bounds given here, not the SDK: a newer server may have others.
+/// The documented limits are checked by the server, not the SDK, because a newer server may have different ones.
 ///
 /// ```
 /// use parlor_sdk::{NewMessage, Role};
@@ -130,21 +130,21 @@ words! {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = SendMessageRequest, description = "A message to be sent."))]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = SendMessageRequest, description = "The request to send a message."))]
 #[must_use]
 pub struct NewMessage {
-    /// What is said.
+    /// The text.
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 32768))]
     content: String,
-    /// Who speaks; a user if not given.
+    /// The role of the sender; `user` if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(inline))]
     sender_role: Option<Role>,
-    /// Which user, created if unknown; the chat's owner if not given. Or which assistant.
+    /// The id of the user, who is created if unknown, or of the assistant; the chat's owner if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     sender_id: Option<String>,
-    /// What kind of thing is at `media_url`.
+    /// The media type of `media_url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "utoipa",
@@ -155,22 +155,22 @@ pub struct NewMessage {
         )
     )]
     media_type: Option<String>,
-    /// Something to be seen or heard beside the content.
+    /// The URL of an attached medium.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 8, max_length = 2048, pattern = r"^https?://[\x21-\x7e]+$"))]
     media_url: Option<String>,
-    /// Whatever the application wants to keep with the message.
+    /// Application data to store with the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
     metadata: Option<Given>,
-    /// The sender's own name for the message, unique in the chat among the messages of that sender.
+    /// The id assigned by the sender, unique in the chat among the messages of that sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128))]
     client_message_id: Option<String>,
 }
 
 impl NewMessage {
-    /// A message of a user, 1–32,768 characters.
+    /// Creates a message with the role `user`, 1–32,768 characters.
     pub fn new(content: impl Into<String>) -> Self {
         Self {
             content: content.into(),
@@ -183,47 +183,48 @@ impl NewMessage {
         }
     }
 
-    /// Who speaks: [`Role::User`] unless set.
+    /// Sets the role of the sender. Default: [`Role::User`].
     pub fn role(mut self, role: Role) -> Self {
         self.sender_role = Some(role);
         self
     }
 
-    /// Which user or assistant speaks, 1–255 characters. A user that is not known yet is created. Without one, a
-    /// message of a user is the chat's owner's.
+    /// Sets the id of the user or assistant, 1–255 characters. An unknown user is created. Default for a message with
+    /// the role `user`: the chat's owner.
     pub fn sender_id(mut self, sender_id: impl Into<String>) -> Self {
         self.sender_id = Some(sender_id.into());
         self
     }
 
-    /// Something to be seen or heard beside the content: what kind of thing it is, as in `image/png`, and its address,
-    /// http or https, which the server does not fetch.
+    /// Attaches a medium: its media type, for example `image/png`, and its `http` or `https` URL. The server does not
+    /// fetch the URL.
     pub fn media(self, media_type: impl Into<String>, media_url: impl Into<String>) -> Self {
         self.media_type(media_type).media_url(media_url)
     }
 
-    /// The kind alone, see [`media`](NewMessage::media).
+    /// Sets the media type alone; see [`media`](NewMessage::media).
     pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
         self.media_type = Some(media_type.into());
         self
     }
 
-    /// The address alone, see [`media`](NewMessage::media).
+    /// Sets the media URL alone; see [`media`](NewMessage::media).
     pub fn media_url(mut self, media_url: impl Into<String>) -> Self {
         self.media_url = Some(media_url.into());
         self
     }
 
-    /// Whatever the application wants to keep with the message: see [`NewChat::metadata`](crate::NewChat::metadata),
-    /// whose rules hold here too.
+    /// Sets application data to store with the message. The rules are those of
+    /// [`NewChat::metadata`](crate::NewChat::metadata).
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
         self.metadata = Given::new(&metadata);
         self
     }
 
-    /// The sender's own name for the message, 1–128 characters, unique for good in its chat and for its sender: sending a
-    /// second message of the same sender under the same name answers the first. Without one, the call's `Idempotency-Key` is the name, a random UUID
-    /// unless the call has [its own](crate::Call::idempotency_key). A key of more than 128 characters is none.
+    /// Sets an id for the message, 1–128 characters, permanently unique in its chat among the messages of its sender.
+    /// Sending another message of the same sender with the same id returns the first message. Default: the call's
+    /// `Idempotency-Key`, which is a random UUID unless the call sets [its own](crate::Call::idempotency_key); a key
+    /// longer than 128 characters is not used as an id.
     ///
     /// ```
     /// # use parlor_sdk::NewMessage;
@@ -233,7 +234,7 @@ impl NewMessage {
     /// # let server = server::Server::start([server::stored(1), server::stored(1)]);
     /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
     /// # let chat_id = parlor_sdk::uuid::Uuid::nil();
-    /// // What the application knows the message by: it can be sent again after a crash, a year later too.
+    /// // An id from the application's own data: the message can be resent after a crash, even a year later.
     /// let message = NewMessage::new("Your order has been shipped.").client_message_id("order-42-shipped");
     /// let first = client.send_message(chat_id, message.clone()).await?;
     /// let again = client.send_message(chat_id, message).await?;
@@ -251,8 +252,8 @@ impl NewMessage {
         self.metadata.as_ref().map_or(Ok(()), Given::check)
     }
 
-    /// The body of the request that carries this `Idempotency-Key`. The name follows from the key, so that a call that
-    /// is made again with its key is the same to the byte.
+    /// Returns the body of the request with this `Idempotency-Key`. The id is derived from the key so that a repeated
+    /// call with the same key is identical to the byte.
     pub(crate) fn into_body(mut self, key: &str) -> Vec<u8> {
         if self.client_message_id.is_none() && key.len() <= MAX_CLIENT_MESSAGE_ID {
             self.client_message_id = Some(key.to_owned());

@@ -1,4 +1,4 @@
-//! The operations on messages.
+//! Operations on messages.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::target;
 use crate::wire::MessageList;
 
 impl Client {
-    /// A chat's messages, oldest first unless [`order`](List::order) says otherwise.
+    /// Lists a chat's messages, oldest first unless [`order`](List::order) is set.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -32,16 +32,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`get_chat`](Client::get_chat).
+    /// Same as [`get_chat`](Client::get_chat).
     pub fn list_messages(&self, chat_id: Uuid) -> List<Message> {
         List::new::<MessageList>(self, LIST_MESSAGES, Ok(target::of_chat(LIST_MESSAGES, chat_id)))
     }
 
-    /// Stores a message in a chat. The answer comes when the message is durable.
+    /// Sends a message to a chat. The response arrives after the message is durable.
     ///
-    /// The call carries two names, both fixed before the first attempt: the `Idempotency-Key`, which the server knows for
-    /// 24 hours, and the [`client_message_id`](NewMessage::client_message_id), which it knows as long as the chat. So
-    /// the message is stored once, however often the call is sent.
+    /// The call carries two identifiers, both fixed before the first attempt: the `Idempotency-Key`, which the server
+    /// remembers for 24 hours, and the [`client_message_id`](NewMessage::client_message_id), which it remembers as long
+    /// as the chat exists. The message is therefore stored once, however often the call is sent.
     ///
     /// ```
     /// use parlor_sdk::{NewMessage, Role};
@@ -61,8 +61,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Awaiting the call fails with the code `chat_closed` when the chat takes no messages and with `chat_not_found` when
-    /// the tenant has no such chat; otherwise as [`create_chat`](Client::create_chat).
+    /// Awaiting the call fails with the code `chat_closed` if the chat is closed and with `chat_not_found` if the
+    /// tenant has no such chat; otherwise as [`create_chat`](Client::create_chat).
     pub fn send_message(&self, chat_id: Uuid, message: NewMessage) -> Call<Message> {
         let payload = message.check().map(|()| Payload::Message(message));
         Call::new(self, SEND_MESSAGE, Ok(target::of_chat(SEND_MESSAGE, chat_id)), payload, call::json)

@@ -1,4 +1,4 @@
-//! What an application keeps with a chat or a message, to the digit.
+//! Application metadata of chats and messages, kept as JSON text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,17 +12,17 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::Error;
 
-/// How many levels the conversion to a [`Value`] follows; the server takes 32.
+/// Maximum depth of the conversion to a [`Value`]; the server accepts 32 levels.
 const MAX_DEPTH: usize = 128;
 
-/// What the application keeps with a chat or a message: a JSON object, empty when it stored nothing.
+/// The application's metadata of a chat or message: a JSON object, empty if none was set.
 ///
-/// It is kept as the text the server sent, less the white space between its parts. So every digit of a number and the
-/// order of the members survive, and whatever another client has stored, reading a chat never fails because of it.
-/// Read it with [`get`](Metadata::get) or, as a type of the application, with [`to`](Metadata::to).
+/// It is stored as the JSON text from the server, without insignificant white space. All digits of numbers and the
+/// order of members are kept, and reading a chat never fails because of metadata that another client stored. Read it
+/// with [`get`](Metadata::get) or, as a type of the application, with [`to`](Metadata::to).
 ///
-/// Two are equal when their texts are: `1` is not `1.0`, and the order of the members counts. Like
-/// [`RawValue`], it is read and written with `serde_json` only, and not inside of `#[serde(flatten)]`.
+/// Two values are equal if their texts are equal: `1` differs from `1.0`, and the order of members matters. Like
+/// [`RawValue`], it works with `serde_json` only, and not inside `#[serde(flatten)]`.
 ///
 /// ```
 /// use parlor_sdk::Metadata;
@@ -38,20 +38,21 @@ const MAX_DEPTH: usize = 128;
 pub struct Metadata(Box<RawValue>);
 
 impl Metadata {
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// A member's value; none when there is no such member. Converted as by [`Value::from`], with what that loses.
+    /// Returns the value of a member; none if it does not exist. The conversion is that of [`Value::from`], with the
+    /// same losses.
     ///
-    /// Each call reads the text anew. Who needs more than a few members reads all of them with [`to`](Metadata::to).
+    /// Each call parses the text. To read more than a few members, parse all of them with [`to`](Metadata::to).
     pub fn get(&self, name: &str) -> Option<Value> {
         let members: BTreeMap<String, &RawValue> = serde_json::from_str(self.as_str()).ok()?;
         members.get(name).map(|value| nearest(value, MAX_DEPTH))
     }
 
-    /// All of it as a type of the application.
+    /// Deserializes the metadata to a type of the application.
     ///
     /// ```
     /// # let metadata: parlor_sdk::Metadata = serde_json::from_str(r#"{"department": "technical"}"#)?;
@@ -66,10 +67,10 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) when it does not have the type's shape.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if it does not match the type.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(self.as_str())
-            .map_err(|error| Error::local_decode("the metadata does not have the expected shape").caused_by(error))
+            .map_err(|error| Error::local_decode("the metadata does not match the expected type").caused_by(error))
     }
 }
 
@@ -81,15 +82,15 @@ impl Default for Metadata {
 }
 
 impl Metadata {
-    /// Of JSON text without white space between its parts.
+    /// Wraps JSON text without insignificant white space.
     fn of(json: String) -> Self {
-        Self(RawValue::from_string(json).expect("JSON is JSON without its white space"))
+        Self(RawValue::from_string(json).expect("removing white space keeps JSON valid"))
     }
 }
 
-/// The nearest [`Value`]: integers beyond 64 bits and longer fractions become the nearest double, as `serde_json` reads
-/// them. What it cannot read at all becomes `null`: a number beyond the doubles, half a surrogate pair, more than 128
-/// levels.
+/// Converts to the nearest [`Value`]: integers beyond 64 bits and longer fractions become the nearest double, as
+/// `serde_json` parses them. Values that it cannot parse become `null`: a number beyond the range of doubles, an
+/// unpaired surrogate, more than 128 levels.
 ///
 /// ```
 /// # let metadata: parlor_sdk::Metadata = serde_json::from_str(r#"{"department": "technical", "huge": 1e999}"#)?;
@@ -125,7 +126,7 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// The text without the white space between its parts; none when there is no such white space.
+/// Removes insignificant white space. Returns none if there is none.
 fn compact(json: &str) -> Option<String> {
     let (mut in_string, mut escaped) = (false, false);
     let mut is_meant = |character: char| {
@@ -168,18 +169,18 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// Metadata as the application gave it to be sent. What is wrong with it waits here, so that the request it belongs to
-/// can be built without a `Result`.
+/// Metadata set by the application. A serialization error is kept here so that building the request does not return a
+/// `Result`.
 #[derive(Clone, Debug)]
 pub(crate) enum Given {
-    /// As text, so that the bytes are the ones that the application's `Serialize` writes.
+    /// As text, so that the bytes are exactly those written by the application's `Serialize`.
     Object(Box<RawValue>),
     NoObject(&'static str),
     NoJson(Arc<serde_json::Error>),
 }
 
 impl Given {
-    /// None for what serialises to `null`.
+    /// Returns none for a value that serializes to `null`.
     pub(crate) fn new(metadata: &impl Serialize) -> Option<Self> {
         match to_raw_value(metadata) {
             Ok(json) => match json.get().as_bytes().first() {
@@ -194,11 +195,9 @@ impl Given {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::Object(_) => Ok(()),
-            Self::NoObject(kind) => {
-                Err(Error::invalid_call(format!("the metadata must be a JSON object, and this is {kind}")))
-            }
+            Self::NoObject(kind) => Err(Error::invalid_call(format!("the metadata must be a JSON object, not {kind}"))),
             Self::NoJson(error) => {
-                Err(Error::invalid_call("the metadata cannot be written as JSON").caused_by(Arc::clone(error)))
+                Err(Error::invalid_call("the metadata cannot be serialized to JSON").caused_by(Arc::clone(error)))
             }
         }
     }
@@ -208,13 +207,15 @@ impl Serialize for Given {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Object(object) => object.serialize(serializer),
-            Self::NoObject(kind) => Err(S::Error::custom(format_args!("the metadata is {kind}, not an object"))),
+            Self::NoObject(kind) => {
+                Err(S::Error::custom(format_args!("the metadata must be a JSON object, not {kind}")))
+            }
             Self::NoJson(error) => Err(S::Error::custom(error)),
         }
     }
 }
 
-/// What kind of JSON it is, in words.
+/// Names the JSON type, with its article.
 pub(crate) fn kind_of(json: &RawValue) -> &'static str {
     match json.get().as_bytes().first() {
         Some(b'{') => "an object",

@@ -1,4 +1,4 @@
-//! What the server answers about chats.
+//! The server's responses about chats.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::words::words;
 
-/// Makes a chat with more or fewer particulars. (`serde(flatten)` cannot hold raw JSON, see [`Metadata`].)
+/// Declares a chat model with the common fields. (`serde(flatten)` cannot hold raw JSON, see [`Metadata`].)
 macro_rules! chat {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,28 +17,28 @@ macro_rules! chat {
         #[non_exhaustive]
         $(#[$doc])*
         pub struct $name {
-            /// Unique identifier for the chat session, which a WebSocket connection names.
+            /// The unique id of the chat, also used to connect to it by WebSocket.
             pub id: Uuid,
-            /// The ID of the user who owns this chat.
+            /// The id of the user who owns the chat.
             pub user_id: String,
-            /// The tenant identifier, determined from the API key. Opaque: it need not be a UUID.
+            /// The id of the tenant that the API key belongs to. Opaque: not necessarily a UUID.
             pub tenant_id: String,
-            /// The title of the chat session, as given or generated.
+            /// The title, as set or generated.
             pub title: String,
-            /// The chat's metadata and other settings.
+            /// The metadata and other settings.
             pub config: ChatConfig,
             /// When the chat was created.
             pub created_at: DateTime<Utc>,
             /// When the chat was last updated.
             pub updated_at: DateTime<Utc>,
-            /// When the last message was stored; null for a new chat.
+            /// When the last message was stored; null for a chat without messages.
             #[cfg_attr(feature = "utoipa", schema(required = true))]
             pub last_message_at: Option<DateTime<Utc>>,
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
         impl $name {
-            /// The metadata as a type of the application: short for `config.metadata.to()`.
+            /// Deserializes the metadata to a type of the application; short for `config.metadata.to()`.
             ///
             /// ```
             #[doc = concat!("# let chat: parlor_sdk::", stringify!($name), r##" = serde_json::from_str(r#"{
@@ -59,7 +59,7 @@ macro_rules! chat {
             ///
             /// # Errors
             ///
-            /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) when the metadata does not have the type's shape.
+            /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the metadata does not match the type.
             pub fn metadata_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
                 self.config.metadata.to()
             }
@@ -68,9 +68,9 @@ macro_rules! chat {
 }
 
 chat! {
-    /// A chat session of a user.
+    /// A user's chat.
     ///
-    /// Fields that a newer server adds are skipped. A chat for a test is read from JSON:
+    /// Unknown fields from a newer server are ignored. Tests can create a chat from JSON:
     ///
     /// ```
     /// let chat: parlor_sdk::Chat = serde_json::from_value(serde_json::json!({
@@ -87,24 +87,24 @@ chat! {
     /// assert_eq!(chat.last_message_at, None);
     /// # Ok::<(), serde_json::Error>(())
     /// ```
-    #[cfg_attr(feature = "utoipa", schema(description = "A chat session of a user."))]
+    #[cfg_attr(feature = "utoipa", schema(description = "A user's chat."))]
     Chat {}
 }
 
 chat! {
-    /// A chat session in the list of a user's chats.
+    /// A chat in the list of a user's chats.
     ChatSummary {
-        /// How many messages it has.
+        /// The number of messages.
         message_count: u64,
     }
 }
 
 chat! {
-    /// A chat session with all that is known of it.
+    /// A chat with all its details.
     ChatDetails {
-        /// How many messages it has.
+        /// The number of messages.
         message_count: u64,
-        /// Whether it takes messages.
+        /// Whether the chat accepts messages.
         #[cfg_attr(feature = "utoipa", schema(schema_with = status_schema))]
         status: Status,
     }
@@ -112,23 +112,23 @@ chat! {
 
 #[cfg(feature = "utoipa")]
 fn status_schema() -> utoipa::openapi::schema::Object {
-    Status::described("Whether it takes messages.")
+    Status::described("Whether the chat accepts messages.")
 }
 
-/// The metadata of a chat and its other settings.
+/// A chat's metadata and other settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ChatConfig {
-    /// What the application stored with the chat; empty when it stored nothing.
+    /// The application's metadata; an empty object if none was set.
     #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub metadata: Metadata,
 }
 
 words! {
-    /// Whether a chat takes messages.
+    /// Whether a chat accepts messages.
     ///
-    /// A server that is newer than this crate may use words that are not listed: they arrive as [`Status::Other`].
+    /// A newer server may send values without a variant: they are [`Status::Other`].
     ///
     /// ```
     /// use parlor_sdk::Status;
@@ -137,34 +137,38 @@ words! {
     /// assert_eq!(Status::from("archived").as_str(), "archived");
     /// ```
     pub enum Status {
-        /// It takes messages.
+        /// The chat accepts messages.
         Active = "active",
-        /// It takes none until it is active again.
+        /// The chat rejects messages until it is active again.
         Closed = "closed",
         ..
-        /// A word without a name in this version.
+        /// A value without a variant in this version.
         Other,
     }
 }
 
-/// A chat is gone, with its messages: what [`Client::delete_chat`](crate::Client::delete_chat) answers.
+/// The result of deleting a chat with its messages: [`Client::delete_chat`](crate::Client::delete_chat).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(description = "A chat is gone, with its messages."))]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(description = "The result of deleting a chat."))]
 #[non_exhaustive]
 pub struct ChatDeleted {
-    /// Always true: what is not deleted is an [`Error`].
+    /// Always true: a failed deletion is an [`Error`].
     pub success: bool,
-    /// The same in words.
+    /// A sentence for people.
     pub message: String,
-    /// Since when the chat is gone. None when the answer that had it was lost, and the chat was found to be gone when
-    /// the call was made again.
+    /// When the chat was deleted. None if the response with the time was lost and a retry found the chat already
+    /// deleted.
     #[cfg_attr(feature = "utoipa", schema(required = true, value_type = DateTime<Utc>))]
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
 impl ChatDeleted {
-    /// What a repeated deletion comes to that finds nothing any more.
+    /// Returns the result of a retried deletion that finds no chat.
     pub(crate) fn by_an_earlier_attempt() -> Self {
-        Self { success: true, message: "The chat is gone; the first answer was lost.".to_owned(), deleted_at: None }
+        Self {
+            success: true,
+            message: "The chat is deleted; the first response was lost.".to_owned(),
+            deleted_at: None,
+        }
     }
 }

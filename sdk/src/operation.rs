@@ -1,6 +1,6 @@
-//! What the server can be asked: one row per operation of the server's `openapi.json`.
+//! The operations of the server: one constant for each operation of `openapi.json`.
 
-/// An operation of the server's `OpenAPI` document, as this version of the SDK knows it.
+/// An operation of the server's `OpenAPI` document.
 ///
 /// ```
 /// use parlor_sdk::OPERATIONS;
@@ -21,55 +21,54 @@ pub struct Operation {
     repetition: Repetition,
 }
 
-/// Why a request that may have been carried out may be sent again.
+/// Why it is safe to repeat a request that the server may have processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Repetition {
-    /// It changes nothing, or its method is idempotent (RFC 9110, section 9.2.2).
+    /// The operation changes nothing, or its method is idempotent (RFC 9110, section 9.2.2).
     Idempotent,
-    /// The server recognises its `Idempotency-Key`.
+    /// The server recognises the `Idempotency-Key`.
     Keyed,
-    /// What it creates twice is used once at most, and expires.
+    /// A duplicate is harmless because it can be used only once, and expires.
     Expendable,
-    /// A JSON merge patch, which gives the same result however often it is applied (RFC 7396).
+    /// A JSON merge patch has the same result however often it is applied (RFC 7396).
     MergePatch,
-    /// For no reason at all.
+    /// It is not safe.
     #[cfg(test)]
     Never,
 }
 
 impl Operation {
-    /// The `operationId`, which is also the name of the [`Client`](crate::Client)'s method, but for `list_chats`:
-    /// [`Client::chats`](crate::Client::chats).
+    /// Returns the `operationId`, which is also the name of the [`Client`](crate::Client)'s method.
     pub const fn id(&self) -> &'static str {
         self.id
     }
 
-    /// The HTTP method, in capitals.
+    /// Returns the HTTP method in upper case.
     pub const fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The path below the base URL, with `{name}` for each parameter.
+    /// Returns the path below the base URL, with `{name}` for each parameter.
     pub const fn path(&self) -> &'static str {
         self.path
     }
 
-    /// The names of the query parameters, in the document's order. None has to be given.
+    /// Returns the names of the query parameters, in the document's order. All are optional.
     pub const fn query(&self) -> &'static [&'static str] {
         self.query
     }
 
-    /// The statuses that the document promises, ascending.
+    /// Returns the documented statuses in ascending order.
     pub const fn statuses(&self) -> &'static [u16] {
         self.statuses
     }
 
-    /// Whether each call carries an `Idempotency-Key`.
+    /// Returns whether calls carry an `Idempotency-Key`.
     pub(crate) fn is_keyed(&self) -> bool {
         self.repetition == Repetition::Keyed
     }
 
-    /// Whether a request that may have been carried out may be sent again.
+    /// Returns whether a request that the server may have processed may be sent again.
     pub(crate) fn is_repeatable(&self) -> bool {
         match self.repetition {
             Repetition::Idempotent | Repetition::Keyed | Repetition::Expendable | Repetition::MergePatch => true,
@@ -78,7 +77,7 @@ impl Operation {
         }
     }
 
-    /// Whether what it names is gone once it has been carried out, so that a repetition may not find it any more.
+    /// Returns whether the operation deletes its resource, so that a retry may not find it any more.
     pub(crate) fn deletes(&self) -> bool {
         self.method == "DELETE"
     }
@@ -165,7 +164,7 @@ pub(crate) const CREATE_TICKET: Operation = Operation {
     repetition: Repetition::Expendable,
 };
 
-/// A live session, which the server's document leaves to WebSocket.
+/// Opens a live session. WebSocket is not part of the `OpenAPI` document.
 #[cfg(feature = "realtime")]
 pub(crate) const CONNECT: Operation = Operation {
     id: "connect",
@@ -176,7 +175,7 @@ pub(crate) const CONNECT: Operation = Operation {
     repetition: Repetition::Idempotent,
 };
 
-/// Every operation this version of the SDK can call.
+/// All operations that this version of the SDK supports.
 ///
 /// The contract test compares this table with the server's document, in both directions.
 pub const OPERATIONS: &[Operation] = &[
@@ -195,7 +194,7 @@ pub const OPERATIONS: &[Operation] = &[
 pub(crate) mod tests {
     use super::*;
 
-    /// What would not be safe to repeat. There is none in the table.
+    /// An operation that is not safe to repeat. The table has none.
     pub(crate) const NOT_REPEATABLE: Operation = Operation { repetition: Repetition::Never, ..UPDATE_CHAT };
 
     #[test]

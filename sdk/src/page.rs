@@ -1,17 +1,17 @@
-//! A part of a list.
+//! A page of a list.
 
-/// A page of a list: what awaiting a [`List`](crate::List) gives.
+/// A page of a list: the value of an awaited [`List`](crate::List).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T> {
-    /// What is on it, in the list's order.
+    /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Whether the list goes on.
+    /// Whether there are more pages.
     pub has_more: bool,
-    /// Where the list goes on: for [`List::cursor`](crate::List::cursor). None at its end.
+    /// The cursor of the next page, for [`List::cursor`](crate::List::cursor). None on the last page.
     pub next_cursor: Option<String>,
-    /// How many there are in the whole list. None on a page that a cursor began, and in [`Client::chats`], which does
-    /// not count.
+    /// The number of items in the whole list. None on a page that was requested by cursor, and in [`Client::chats`],
+    /// which does not count.
     ///
     /// [`Client::chats`]: crate::Client::chats
     pub total: Option<u64>,

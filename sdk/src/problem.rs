@@ -1,13 +1,13 @@
-//! What the server says when it refuses: a problem document (RFC 9457) with Parlor's extensions.
+//! The server's error responses: problem documents (RFC 9457) with Parlor's extensions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::redact::Secrets;
 use crate::words::words;
 
-/// A problem document (RFC 9457), the body of every answer of the server that is not a success.
+/// A problem document (RFC 9457), the body of every error response of the server.
 ///
-/// A gateway in front of the server may send one with fewer members: those that are missing have their default.
+/// A gateway in front of the server may send one with fewer members: missing members have default values.
 ///
 /// ```
 /// use parlor_sdk::{Code, Problem};
@@ -29,41 +29,41 @@ use crate::words::words;
 #[cfg_attr(
     feature = "utoipa",
     derive(utoipa::ToSchema),
-    schema(description = "A problem document (RFC 9457): why the request was refused.")
+    schema(description = "A problem document (RFC 9457): why the request failed.")
 )]
 #[non_exhaustive]
 pub struct Problem {
-    /// A URI reference that names the kind of problem; `about:blank` when the status says it all.
+    /// A URI reference that identifies the problem type; `about:blank` if the status says everything.
     #[serde(rename = "type", default = "about_blank")]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub type_uri: String,
-    /// The kind of problem in a few words.
+    /// A short title of the problem type.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub title: String,
-    /// The HTTP status, repeated; 0 when the document does not say.
+    /// The HTTP status; 0 if the document has none.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub status: u16,
-    /// What went wrong this time, in a sentence.
+    /// A sentence about this occurrence.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub detail: String,
-    /// The stable word for the problem, to be compared by programs.
+    /// The stable, machine-readable code of the problem.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true, value_type = String))]
     pub code: Code,
-    /// The name under which the server's log has the request.
+    /// The request id for the server's log.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub request_id: String,
-    /// For a 400: everything in the request that was refused.
+    /// For status 400: all invalid parts of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
 impl Problem {
-    /// Replaces the secrets of the request in all of its texts.
+    /// Replaces the request's secrets in all texts.
     pub(crate) fn redact(&mut self, secrets: &Secrets) {
         if let Code::Other(code) = &mut self.code {
             secrets.redact(code);
@@ -82,23 +82,22 @@ fn about_blank() -> String {
     "about:blank".to_owned()
 }
 
-/// One thing in a request that was refused.
+/// An invalid part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct FieldError {
-    /// Where it is: a JSON Pointer (RFC 6901) into the body, or `/query/` or `/header/` and the name of a parameter.
+    /// The location: a JSON Pointer (RFC 6901) into the body, or `/query/` or `/header/` followed by a parameter name.
     pub pointer: String,
-    /// What is wrong with it.
+    /// A description of the error.
     pub detail: String,
 }
 
 words! {
-    /// The stable word of a [`Problem`].
+    /// The stable code of a [`Problem`].
     ///
-    /// A server that is newer than this crate may use words that are not listed: they arrive as [`Code::Other`].
-    /// A word that is `Other` today may have its own name in a later version, so compare
-    /// [`as_str`](Code::as_str) rather than the content of `Other`.
+    /// A newer server may send codes without a variant: they are [`Code::Other`]. A later version may add a variant for
+    /// a code that is `Other` today, so compare [`as_str`](Code::as_str) instead of the content of `Other`.
     ///
     /// ```
     /// use parlor_sdk::Code;
@@ -107,7 +106,7 @@ words! {
     /// assert_eq!(Code::from("teapot").as_str(), "teapot");
     /// ```
     pub enum Code {
-        /// The request does not follow the contract; [`Problem::errors`] has the particulars.
+        /// The request does not match the contract; [`Problem::errors`] has the details.
         InvalidRequest = "invalid_request",
         /// The API key is missing, unknown or revoked.
         Unauthorized = "unauthorized",
@@ -123,34 +122,34 @@ words! {
         ChatClosed = "chat_closed",
         /// The `Idempotency-Key` was used before, with another body.
         IdempotencyKeyReused = "idempotency_key_reused",
-        /// A request with the same `Idempotency-Key` is being carried out.
+        /// A request with the same `Idempotency-Key` is in progress.
         IdempotencyInProgress = "idempotency_in_progress",
-        /// The request body is larger than the server takes.
+        /// The request body is larger than the server accepts.
         PayloadTooLarge = "payload_too_large",
         /// The request body is not declared as JSON.
         UnsupportedMediaType = "unsupported_media_type",
-        /// The path does not know the method.
+        /// The path does not support the method.
         MethodNotAllowed = "method_not_allowed",
         /// The path does not exist.
         NotFound = "not_found",
-        /// Too many requests of this tenant.
+        /// The tenant sent too many requests.
         RateLimited = "rate_limited",
-        /// The server, or something it needs, is not available at the moment.
+        /// The server, or a service it depends on, is temporarily unavailable.
         Unavailable = "unavailable",
         /// The server failed; its log has the cause.
         Internal = "internal",
-        /// The assistant could not answer.
+        /// The assistant failed to respond.
         AssistantFailed = "assistant_failed",
-        /// A live session left messages out.
+        /// A live session skipped messages.
         Gap = "gap",
         ..
-        /// A word without a name in this version; empty when the problem has none.
+        /// A code without a variant in this version; empty if the problem has none.
         Other,
     }
 }
 
 impl Default for Code {
-    /// No word at all.
+    /// The empty code.
     fn default() -> Self {
         Self::Other(String::new())
     }

@@ -1,4 +1,4 @@
-//! Replacing the secrets of a request in what the server answers to it.
+//! Redaction of the request's secrets in the server's responses.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,32 +8,32 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::headers::X_API_KEY;
 
-/// What stands in the place of a secret.
+/// The replacement for a secret.
 const MASK: &str = "***";
-/// Prefixes of the secrets that Parlor makes: API keys, tickets, users' tokens, secrets of webhooks.
+/// Prefixes of the secrets that Parlor issues: API keys, tickets, user tokens, webhook secrets.
 const PREFIXES: [&str; 4] = ["plr_", "plt_", "plu_", "whsec_"];
-/// How many characters after a prefix make it a secret.
+/// Minimum number of characters after a prefix.
 const MIN_SUFFIX: usize = 16;
-/// A shorter API key is not looked for: it would be found in ordinary words.
+/// Minimum length of an API key to redact, in bytes. A shorter key would match ordinary words.
 const MIN_KEY: usize = 4;
-/// A shorter credential of a header is not looked for.
+/// Minimum length of another credential to redact, in bytes.
 const MIN_CREDENTIAL: usize = 6;
-/// A beginning of a secret of so many bytes at the end of a text counts as the secret, which the text cuts off.
+/// Minimum length of a secret's beginning at the end of a text, where the secret may be cut off, in bytes.
 const MIN_CUT: usize = 8;
-/// Parts of the names of headers that hold credentials.
+/// Substrings of the names of headers that contain credentials.
 const CREDENTIAL_NAMES: [&str; 6] = ["auth", "key", "password", "secret", "session", "token"];
-/// Names with such a part whose values are no secrets.
+/// Header names with such a substring whose values are not secrets.
 const PUBLIC_NAMES: [&str; 2] = ["idempotency-key", "sec-websocket-key"];
 
-/// The secrets that a request carries: its API key and the credentials in its other headers.
+/// The secrets of a request: its API key and the credentials in its other headers.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    /// In lower case, in each form in which a page may repeat them, the longest first.
+    /// In lower case, in every encoding in which a response may echo them, longest first.
     forms: Vec<String>,
 }
 
 impl Secrets {
-    /// The secrets among the headers of a request.
+    /// Collects the secrets from the headers of a request.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut forms = Vec::new();
         for (name, value) in headers {
@@ -42,7 +42,7 @@ impl Secrets {
                 add_forms(&mut forms, text, MIN_KEY);
             } else if is_credential(name, value) {
                 add_forms(&mut forms, text, MIN_CREDENTIAL);
-                // `Authorization` begins with the name of a scheme, which a page may leave out.
+                // `Authorization` begins with a scheme, which a response may omit.
                 if let Some((_, credential)) = text.rsplit_once(' ') {
                     add_forms(&mut forms, credential, MIN_CREDENTIAL);
                 }
@@ -53,9 +53,9 @@ impl Secrets {
         Self { forms }
     }
 
-    /// The text without its secrets; none when it holds none.
+    /// Returns the text without secrets, or none if it has none.
     pub(crate) fn redacted(&self, text: &str) -> Option<String> {
-        // Upper case is looked for too; ASCII letters keep their places.
+        // Secrets are matched case-insensitively; lower-casing ASCII keeps byte offsets.
         let lower = text.to_ascii_lowercase();
         let (mut clean, mut at, mut is_changed) = (String::new(), 0, false);
         while at < text.len() {
@@ -80,7 +80,7 @@ impl Secrets {
         }
     }
 
-    /// The cause itself, or its words without the secrets when it or one of its own causes repeats one.
+    /// Returns the cause unchanged, or reduced to its redacted text if it or one of its own causes contains a secret.
     pub(crate) fn redact_cause(&self, cause: Box<dyn StdError + Send + Sync>) -> Box<dyn StdError + Send + Sync> {
         let first: &(dyn StdError + 'static) = &*cause;
         let chain = || std::iter::successors(Some(first), |&cause| cause.source());
@@ -92,7 +92,8 @@ impl Secrets {
         Box::new(RedactedCause(clean))
     }
 
-    /// The secret that begins at a place of a text in lower case: how many of its bytes may be shown, and how long it is.
+    /// Matches a secret at this offset of the lower-cased text. Returns how many of its bytes may be shown, and its
+    /// length.
     fn secret_at(&self, lower: &str, at: usize) -> Option<(usize, usize)> {
         let rest = &lower[at..];
         if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form.as_str())) {
@@ -118,7 +119,7 @@ fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
         || CREDENTIAL_NAMES.iter().any(|part| text.contains(part))
 }
 
-/// Adds the secret as it is, and as JSON, HTML and a URL write it.
+/// Adds the secret as it is, and in its JSON, HTML and URL encodings.
 fn add_forms(forms: &mut Vec<String>, secret: &str, shortest: usize) {
     let secret = secret.trim();
     if secret.len() < shortest {
@@ -139,7 +140,7 @@ fn add_forms(forms: &mut Vec<String>, secret: &str, shortest: usize) {
     forms.extend(all.into_iter().map(|form| form.to_ascii_lowercase()));
 }
 
-/// A cause in words, where the error itself repeats a secret.
+/// The redacted text of a cause that contained a secret.
 #[derive(Debug)]
 struct RedactedCause(String);
 

@@ -1,4 +1,4 @@
-//! An answer with what came along with it.
+//! A call's value together with its HTTP response.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use http::{HeaderMap, StatusCode};
 
 use crate::headers::{self, IDEMPOTENCY_REPLAYED, Names, X_REQUEST_ID};
 
-/// A successful answer: the value, and what HTTP says about it.
+/// A successful response: the value of the call, status, headers and number of attempts.
 ///
-/// [`Call::with_response`](crate::Call::with_response) returns one. Its `Debug` shows the names of the headers only.
+/// Returned by [`Call::with_response`](crate::Call::with_response). `Debug` prints the names of the headers only.
 ///
 /// ```
 /// # use parlor_sdk::NewChat;
@@ -45,44 +45,44 @@ impl<T> Response<T> {
         Self { value, status, headers, attempts, idempotency_key }
     }
 
-    /// What the call answers without all this.
+    /// Returns the value of the call.
     pub fn value(&self) -> &T {
         &self.value
     }
 
-    /// The same, to keep.
+    /// Returns the value of the call, consuming the response.
     pub fn into_value(self) -> T {
         self.value
     }
 
-    /// The status, a success (2xx); or the 404 by which a repeated deletion is known to have succeeded, see
+    /// Returns the status: 2xx, or 404 if a retried deletion found that the first attempt had succeeded, see
     /// [`Client::delete_chat`](crate::Client::delete_chat).
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// All headers of the answer.
+    /// Returns all headers of the response.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The name under which the server's log has the request (`X-Request-Id`).
+    /// Returns the request id for the server's log (`X-Request-Id`).
     pub fn request_id(&self) -> Option<&str> {
         headers::text(&self.headers, &X_REQUEST_ID)
     }
 
-    /// Whether this is the stored answer to an earlier request with the same `Idempotency-Key` or `client_message_id`
-    /// (`Idempotency-Replayed: true`). It may be an earlier attempt of this very call.
+    /// Returns whether this is the stored response to an earlier request with the same `Idempotency-Key` or
+    /// `client_message_id` (`Idempotency-Replayed: true`), possibly an earlier attempt of the same call.
     pub fn is_replayed(&self) -> bool {
         headers::text(&self.headers, &IDEMPOTENCY_REPLAYED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// How many times the request was sent, or a connection for it was tried; at least 1.
+    /// Returns the number of attempts, including those that could not connect; at least 1.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The `Idempotency-Key` of the call, own or generated; none when it has none.
+    /// Returns the `Idempotency-Key` of the call, set or generated; none if it has none.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.idempotency_key.as_deref()
     }

@@ -1,43 +1,47 @@
-//! When to try again, and how long to wait before.
+//! The retry policy: whether to retry, and after which delay.
 
 use std::fmt;
 use std::time::Duration;
 
-/// When a client repeats a request that failed.
+/// Rules for retrying a failed request.
 ///
-/// **What is repeated.** A failure that may pass by itself:
+/// **Retried failures.** Failures that may be temporary:
 ///
-/// | failure | may the server have acted? |
+/// | failure | may the server have processed it? |
 /// |---|---|
-/// | no connection, or none within the connect time-out | no |
-/// | the connection breaks, or the attempt runs out of time | yes |
-/// | 408 (the server gave up waiting for the request), 429 | no |
-/// | 409 with the code `idempotency_in_progress`: the first attempt is still being carried out | yes |
+/// | no connection, or none within the connect timeout | no |
+/// | the connection breaks, or the attempt times out | yes |
+/// | 408 (the server timed out waiting for the request), 429 | no |
+/// | 409 with the code `idempotency_in_progress`: the first attempt is still running | yes |
 /// | 500, 502, 503, 504 | yes |
 ///
-/// A request that the server may have acted on is repeated only when that is safe. A `GET` changes nothing. A `POST`
-/// carries an `Idempotency-Key`, unless what it creates expires by itself, as a ticket does: the server carries it out
-/// once and answers the repetition with the first answer. 500 is in the list because the server keeps the key together
-/// with what it creates, so after a failure there is neither. Every `PATCH` of the API is a JSON merge patch, which
-/// gives the same result however often it is applied (RFC 7396). A repeated `DELETE` may find that the first attempt
-/// has done it, which counts as success: see [`Client::delete_chat`](crate::Client::delete_chat). Nothing else is
-/// repeated: another 4xx would be refused again, and an answer that cannot be understood would be the same again. Nor is
-/// a connection that cannot be opened as it is configured: a certificate that is refused, a TLS alert, a server that does
-/// not speak TLS, a proxy that wants credentials (407).
+/// A request that the server may have processed is retried only if that is safe:
 ///
-/// **How often.** At most [`max_attempts`](RetryPolicy::max_attempts), within the call's total time: a pause that
-/// would last to the deadline or longer is not begun, the last error is returned instead. And only while the client's
-/// retry *budget* lasts: it starts with [`budget`](RetryPolicy::budget) tokens, a retry costs one, a call that succeeds
-/// gives back what its own retries cost and a tenth more, never above the start. The clones of a client share it. So a
-/// server that fails now and then is retried as if there were no budget, and one that is down is not met with three times
-/// its usual traffic.
+/// - A `GET` changes nothing.
+/// - A `POST` carries an `Idempotency-Key`: the server executes it once and returns the first response again. 500 is
+///   retried because the server stores the key in the same transaction as the result, so a failure leaves neither.
+///   `create_ticket` has no key, but a duplicate ticket expires by itself.
+/// - Every `PATCH` of the API is a JSON merge patch, which has the same result however often it is applied (RFC 7396).
+/// - A retried `DELETE` may find that the first attempt succeeded, which counts as success: see
+///   [`Client::delete_chat`](crate::Client::delete_chat).
 ///
-/// [`Error::retry_stop`](crate::Error::retry_stop) and the error's text say which of these ended a call.
+/// Other failures are not retried: any other 4xx, responses that cannot be decoded, and connections that fail because
+/// of their configuration (a rejected certificate, a TLS alert, a server that does not speak TLS, a proxy that requires
+/// credentials with 407).
 ///
-/// **After what pause.** A random one between 0 and `base · 2ⁿ⁻¹` after the *n*-th attempt, at most `max` ("full
-/// jitter"). When the answer has a `Retry-After`, that much more: clients that are told the same second come back
-/// spread out, and none too early. An answer that asks for more than [`max_retry_after`](RetryPolicy::max_retry_after)
-/// is not waited for: the error is returned at once, with [`Error::retry_after`](crate::Error::retry_after).
+/// **Number of retries.** At most [`max_attempts`](RetryPolicy::max_attempts) attempts, within the call's total time:
+/// if a delay would reach the deadline, the last error is returned instead. The client also has a retry *budget*,
+/// shared by its clones. It starts with [`budget`](RetryPolicy::budget) tokens; a retry costs one, and a successful
+/// call refunds the cost of its own retries plus a tenth of a token, up to the initial number. A server that fails
+/// occasionally is retried as if there were no budget; a server that is down does not receive three times its usual
+/// traffic.
+///
+/// [`Error::retry_stop`](crate::Error::retry_stop) and the error message report which limit stopped a call.
+///
+/// **Delay.** Random between 0 and `base · 2ⁿ⁻¹` after the *n*-th attempt, at most `max` ("full jitter"). A
+/// `Retry-After` is added to it, so that clients which received the same value spread out and none retries too early.
+/// If `Retry-After` exceeds [`max_retry_after`](RetryPolicy::max_retry_after), the error is returned at once, with
+/// [`Error::retry_after`](crate::Error::retry_after).
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +64,7 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// 3 attempts, pauses of at most 0.5 s, 1 s, 2 s, … 5 s, `Retry-After` up to 30 s, a budget of 100 retries.
+    /// 3 attempts, delays of at most 0.5 s, 1 s, 2 s, … 5 s, `Retry-After` up to 30 s, a budget of 100 retries.
     fn default() -> Self {
         Self {
             max_attempts: 3,
@@ -73,7 +77,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// One attempt, no retries.
+    /// Returns a policy of one attempt without retries.
     ///
     /// ```
     /// # use parlor_sdk::RetryPolicy;
@@ -83,32 +87,32 @@ impl RetryPolicy {
         Self::default().max_attempts(1)
     }
 
-    /// How often a request is sent at most, the first time included. 0 means the same as 1.
+    /// Sets the maximum number of attempts, including the first. 0 is treated as 1.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// The bound of the pause after the first attempt, which doubles with each further one, and its largest value.
+    /// Sets the maximum delay after the first attempt, which doubles with each further attempt, and its upper bound.
     pub fn backoff(mut self, base: Duration, max: Duration) -> Self {
         self.base = base;
         self.max = max;
         self
     }
 
-    /// The longest `Retry-After` that is waited for.
+    /// Sets the longest `Retry-After` that is waited for.
     pub fn max_retry_after(mut self, max: Duration) -> Self {
         self.max_retry_after = max;
         self
     }
 
-    /// How many retries the client and its clones have in stock. 0 is none at all, ever.
+    /// Sets the number of retries in the initial budget of the client and its clones. 0 disables retries.
     pub fn budget(mut self, retries: u32) -> Self {
         self.budget = retries;
         self
     }
 
-    /// The pause before the next attempt, or why there is none. Pure: `random` is in `0.0..1.0`.
+    /// Returns the delay before the next attempt, or the reason not to retry. Pure: `random` is in `0.0..1.0`.
     pub(crate) fn pause(&self, failed: &Failed, random: f64) -> Result<Duration, RetryStop> {
         if !failed.repeatable {
             return Err(RetryStop::NotRetryable);
@@ -128,19 +132,19 @@ impl RetryPolicy {
     }
 }
 
-/// Why a call was not sent again: [`Error::retry_stop`](crate::Error::retry_stop).
+/// The reason a call was not retried: [`Error::retry_stop`](crate::Error::retry_stop).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryStop {
-    /// The failure would be the same again, or repeating the call is not safe.
+    /// The failure is permanent, or retrying the call is not safe.
     NotRetryable,
-    /// All [attempts](RetryPolicy::max_attempts) were made.
+    /// The maximum number of [attempts](RetryPolicy::max_attempts) was reached.
     AttemptsExhausted,
-    /// The client's [retry budget](RetryPolicy::budget) is used up: too many calls of this client fail.
+    /// The client's [retry budget](RetryPolicy::budget) is exhausted: too many of its calls fail.
     BudgetExhausted,
-    /// The pause would last to the call's deadline or longer.
+    /// The delay would reach or exceed the call's deadline.
     DeadlineReached,
-    /// The server asks for a wait above [`max_retry_after`](RetryPolicy::max_retry_after).
+    /// The server's `Retry-After` exceeds [`max_retry_after`](RetryPolicy::max_retry_after).
     RetryAfterTooLong,
 }
 
@@ -151,33 +155,33 @@ impl fmt::Display for RetryStop {
             Self::AttemptsExhausted => "no attempts left",
             Self::BudgetExhausted => "the client's retry budget is exhausted",
             Self::DeadlineReached => "no time left for a retry",
-            Self::RetryAfterTooLong => "the server asks for a longer wait than the retry policy allows",
+            Self::RetryAfterTooLong => "the server's Retry-After exceeds the retry policy's maximum",
         })
     }
 }
 
-/// A random pause after so many attempts: between nothing and a ceiling that doubles from `base` to `max`.
+/// Returns a random delay after this many attempts, between zero and a ceiling that doubles from `base` to `max`.
 pub(crate) fn backoff(base: Duration, max: Duration, attempts: u32, random: f64) -> Duration {
     let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
     part(base.saturating_mul(factor).min(max), random)
 }
 
-/// A part of the whole, at least none of it and at most all; all of it, if the randomness is no number.
-/// `Duration::mul_f64` would panic over that, and near its maximum.
+/// Returns a fraction of the duration, clamped to `0..=whole`; the whole duration if `random` is NaN.
+/// `Duration::mul_f64` would panic for NaN and near `Duration::MAX`.
 pub(crate) fn part(whole: Duration, random: f64) -> Duration {
     Duration::try_from_secs_f64(whole.as_secs_f64() * random.clamp(0.0, 1.0)).map_or(whole, |part| part.min(whole))
 }
 
-/// What the decision depends on.
+/// The inputs of a retry decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
     /// Attempts made so far.
     pub(crate) attempts: u32,
-    /// Whether the failure may pass and the request may be sent again.
+    /// Whether the failure may be temporary and the request may be sent again.
     pub(crate) repeatable: bool,
-    /// What the server asked for.
+    /// The server's `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
-    /// Until the deadline; none without one.
+    /// The time until the deadline; none without one.
     pub(crate) remaining: Option<Duration>,
 }
 

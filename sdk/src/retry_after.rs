@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// How long the server asks to wait; none when the header is absent or means nothing. A date that has passed is no wait.
+/// Parses how long the server asks to wait. Returns none if the header is absent or invalid, and zero for a date in the
+/// past.
 ///
-/// A date is counted from the answer's own `Date`, so that it does not matter what the local clock says; without one it
-/// is counted from `now`.
+/// A date is relative to the response's own `Date`, so that the local clock does not matter; without one it is relative
+/// to `now`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) {

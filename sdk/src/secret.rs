@@ -1,4 +1,4 @@
-//! The API key, in a type that cannot be printed.
+//! The API key, in a type that does not print it.
 
 use std::fmt;
 
@@ -6,29 +6,28 @@ use http::HeaderValue;
 
 use crate::error::Error;
 
-/// A tenant's API key: visible ASCII, shown as `***`.
+/// A tenant's API key: visible ASCII, printed as `***`.
 #[derive(Clone)]
 pub(crate) struct ApiKey(HeaderValue);
 
 impl ApiKey {
-    /// The message never repeats the key, not even the part that is wrong.
+    /// Error messages do not contain the key, not even the invalid part.
     pub(crate) fn parse(key: &str) -> Result<Self, Error> {
         if key.is_empty() {
-            return Err(Error::configuration("the API key is empty: use the key that `parlor key create` printed"));
+            return Err(Error::configuration("the API key is empty: use the key printed by `parlor key create`"));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::configuration(
-                "the API key may hold visible ASCII characters only: look for a space, a line break or a quotation \
-                 mark that was copied with it",
+                "the API key must be visible ASCII: check for a space, line break or quotation mark copied with the key",
             ));
         }
         let mut value =
-            HeaderValue::from_str(key).map_err(|_| Error::configuration("the API key is not a header value"))?;
+            HeaderValue::from_str(key).map_err(|_| Error::configuration("the API key is not a valid header value"))?;
         value.set_sensitive(true);
         Ok(Self(value))
     }
 
-    /// The value of `X-API-Key`, marked sensitive so that nothing below the SDK prints it either.
+    /// Returns the value of `X-API-Key`, marked as sensitive so that the HTTP stack does not print it either.
     pub(crate) fn header_value(&self) -> HeaderValue {
         self.0.clone()
     }

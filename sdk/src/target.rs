@@ -1,4 +1,4 @@
-//! What a request is addressed to: the path with its parameters, and the query.
+//! The path of a request with its parameters, and the query.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,49 +9,49 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::operation::Operation;
 
-/// The path of an operation on this chat.
+/// Returns the path of an operation on this chat.
 pub(crate) fn of_chat(operation: Operation, chat_id: Uuid) -> String {
     operation.path().replace("{chat_id}", &chat_id.to_string())
 }
 
-/// The path of an operation on this user. There are user ids that no path can have.
+/// Returns the path of an operation on this user. Fails for user ids that cannot be a path segment.
 pub(crate) fn of_user(operation: Operation, user_id: &str) -> Result<String, Error> {
-    // A URL with an empty segment leads elsewhere, and one with dots is resolved by clients and gateways alike, even when
-    // they are written as %2E (https://url.spec.whatwg.org/#double-dot-path-segment).
+    // An empty segment changes the path, and clients and gateways resolve dot segments, even if written as %2E
+    // (https://url.spec.whatwg.org/#double-dot-path-segment).
     if matches!(user_id, "" | "." | "..") {
         return Err(Error::invalid_call(format!(
-            "the user id `{user_id}` cannot be a part of a path: ask for its chats with \
-             chats().filter(ChatFilter::new().user_id(…))"
+            "the user id `{user_id}` cannot be part of a path: list its chats with \
+             list_chats().filter(ChatFilter::new().user_id(…))"
         )));
     }
     Ok(operation.path().replace("{user_id}", &escape(user_id)))
 }
 
-/// Everything but the unreserved characters (RFC 3986, section 2.3) percent-encoded.
+/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            write!(escaped, "%{byte:02X}").expect("a string takes everything");
+            write!(escaped, "%{byte:02X}").expect("writing to a string does not fail");
         }
     }
     escaped
 }
 
-/// The query of a request, its parameters in the order they were first set in.
+/// The query parameters of a request, in the order in which they were first set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(&'static str, Cow<'static, str>)>);
 
 impl Query {
-    /// Replaces what the parameter had.
+    /// Sets a parameter, replacing its values.
     pub(crate) fn set(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         self.remove(name);
         self.add(name, value);
     }
 
-    /// Adds to what the parameter has.
+    /// Adds a value to a parameter.
     pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         self.0.push((name, value.into()));
     }
@@ -81,7 +81,7 @@ mod tests {
     use crate::base_url::BaseUrl;
     use crate::operation::LIST_USER_CHATS;
 
-    /// As the transport sends it.
+    /// Returns the path as the transport sends it.
     fn sent(user_id: &str) -> String {
         let path = of_user(LIST_USER_CHATS, user_id).unwrap();
         BaseUrl::parse("http://localhost").unwrap().join(&path).path().to_owned()
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_encoded_dot_segment_would_not_survive() {
-        // The reason for the refusal: should this fail one day, the refusal can go.
+        // This is why dot segments are rejected. If this test fails one day, they can be allowed.
         let url = BaseUrl::parse("http://localhost").unwrap().join("/api/v1/chats/user/%2E%2E");
         assert_eq!(url.path(), "/api/v1/chats/");
     }

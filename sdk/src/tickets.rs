@@ -12,9 +12,9 @@ use crate::operation::CREATE_TICKET;
 use crate::target;
 use crate::wire::CreateTicketRequest;
 
-/// Opens one WebSocket connection to one chat as one user: what [`Client::create_ticket`] answers.
+/// A single-use credential to open one WebSocket connection to one chat as one user: [`Client::create_ticket`].
 ///
-/// It serialises to what the server answered, so that it can be handed on; `Debug` does not show the ticket.
+/// It serializes to the server's JSON so that it can be passed on; `Debug` does not print the ticket.
 ///
 /// ```
 /// let ticket: parlor_sdk::Ticket = serde_json::from_value(serde_json::json!({
@@ -29,13 +29,13 @@ use crate::wire::CreateTicketRequest;
 #[cfg_attr(
     feature = "utoipa",
     derive(utoipa::ToSchema),
-    schema(description = "Opens one WebSocket connection to one chat as one user.")
+    schema(description = "A single-use credential to open one WebSocket connection.")
 )]
 #[non_exhaustive]
 pub struct Ticket {
-    /// The ticket, a secret until it is used or has expired.
+    /// The ticket, a secret until it is used or expires.
     pub ticket: String,
-    /// From when on it is refused.
+    /// When the ticket expires.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -46,13 +46,13 @@ impl fmt::Debug for Ticket {
 }
 
 impl Client {
-    /// Makes a ticket for a user, with which a browser connects to a chat without seeing the API key: once, and within a
+    /// Creates a ticket with which a browser connects to a chat without the API key. It can be used once, within a
     /// minute.
     ///
-    /// The user need not be known yet, nor own the chat. The ticket ends with the key that made it, and with the chat.
+    /// The user need not exist yet, nor own the chat. Revoking the API key or deleting the chat invalidates the ticket.
     ///
-    /// The call is repeated like the others, although it carries no `Idempotency-Key`: the server keeps no ticket that it
-    /// could answer again. Should an answer be lost, another ticket is made, and the lost one expires.
+    /// The call is retried although it has no `Idempotency-Key`, because the server does not store tickets that it
+    /// could return again. If a response is lost, a retry creates another ticket, and the lost one expires.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/server.rs")); }
@@ -70,7 +70,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`get_chat`](Client::get_chat).
+    /// Same as [`get_chat`](Client::get_chat).
     pub fn create_ticket(&self, chat_id: Uuid, user_id: impl Into<String>) -> Call<Ticket> {
         let request = CreateTicketRequest { user_id: user_id.into() };
         let body = serde_json::to_vec(&request).expect("a string is JSON");

@@ -1,4 +1,4 @@
-//! HTTP, through reqwest: the only file that knows it, besides the URL type.
+//! HTTP over reqwest. Apart from the URL type, only this file uses reqwest.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,10 +19,10 @@ use crate::error::Error;
 
 pub(crate) const USER_AGENT: &str = concat!("parlor-sdk/", env!("CARGO_PKG_VERSION"));
 
-/// How much of the body of a refusal is read, in bytes: a problem document is far smaller.
+/// Maximum number of body bytes read from an error response. A problem document is far smaller.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
-/// What the connections are made with.
+/// Connection settings.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
@@ -63,7 +63,7 @@ impl Transport {
             .connect_timeout(settings.connect_timeout)
             .user_agent(settings.user_agent.clone())
             .redirect(redirect::Policy::none())
-            // Attempts are counted and paid for in one place, and that is not here.
+            // The retry loop counts attempts and charges the budget, so reqwest must not retry.
             .retry(retry::never())
             .referer(false)
             .http1_only()
@@ -72,7 +72,7 @@ impl Transport {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| {
-            Error::configuration("the HTTP client cannot be set up").caused_by(Cause(error.without_url()))
+            Error::configuration("the HTTP client cannot be created").caused_by(Cause(error.without_url()))
         })?;
         Ok(Self { http, max_response_bytes: settings.max_response_bytes })
     }
@@ -82,14 +82,13 @@ impl Transport {
         self.max_response_bytes
     }
 
-    /// Sends the request and reads the answer, whatever its status.
+    /// Sends the request and reads the response, whatever its status.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let response = self.execute(request).await?;
         self.answer(response, &request.url).await
     }
 
-    /// Sends a request to change protocols. The connection is taken from those of the other requests and does not
-    /// return to them.
+    /// Sends a request to upgrade the protocol. The connection may come from the pool and is not returned to it.
     #[cfg(feature = "realtime")]
     pub(crate) async fn upgrade(&self, request: &Request) -> Result<Upgrade, Error> {
         let mut response = self.execute(request).await?;
@@ -114,16 +113,16 @@ impl Transport {
         let limit = if status.is_success() { self.max_response_bytes } else { MAX_REFUSAL_BYTES };
         match read(&mut response, limit).await {
             Body { broken: Some(error), .. } if status.is_success() => Err(failure(error, url)),
-            // A refusal is known by its status, even if its body is not complete.
+            // The status identifies an error response, even if the body is incomplete.
             Body { bytes, is_cut, .. } => Ok(Answer { status, headers, body: bytes, is_cut }),
         }
     }
 }
 
-/// What comes of a request to change protocols.
+/// The result of a request to upgrade the protocol.
 #[cfg(feature = "realtime")]
 pub(crate) enum Upgrade {
-    /// 101: from here on the connection speaks the other protocol.
+    /// 101: the connection uses the other protocol from here on.
     Accepted {
         headers: HeaderMap,
         connection: reqwest::Upgraded,
@@ -131,7 +130,7 @@ pub(crate) enum Upgrade {
     Refused(Answer),
 }
 
-/// As much of a body as there is, within the bound.
+/// The part of a body that could be read, up to a limit.
 struct Body {
     bytes: Bytes,
     is_cut: bool,
@@ -153,18 +152,18 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> Body {
     }
 }
 
-/// rustls with ring, whatever provider the process has installed, and the platform's certificate roots.
+/// Configures rustls with ring, regardless of the process-wide provider, and the platform's certificate roots.
 fn tls(needed: bool) -> Result<ClientConfig, Error> {
     let unusable =
-        |error: rustls::Error| Error::configuration("TLS cannot be set up on this platform").caused_by(error);
+        |error: rustls::Error| Error::configuration("TLS cannot be configured on this platform").caused_by(error);
     let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
     match versions.clone().with_platform_verifier() {
         Ok(verified) => Ok(verified.with_no_client_auth()),
         Err(error) if needed => Err(unusable(error)),
-        // A small image may have no certificate roots. Over plain HTTP nothing is missing; should TLS be tried all the
-        // same, by way of a proxy, no certificate is trusted.
+        // A small container image may have no certificate roots. Plain HTTP does not need them. If TLS is used anyway,
+        // through a proxy, no certificate is trusted.
         Err(_) => Ok(versions.with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
     }
 }
@@ -174,28 +173,28 @@ fn failure(error: reqwest::Error, url: &Url) -> Error {
         let origin = url.origin().ascii_serialization();
         let failure = match kind {
             Permanent::Connection => Error::connect(format!("no connection to {origin}: {why}")),
-            Permanent::Answer => Error::transport(format!("the answer of {origin} cannot be read: {why}")),
+            Permanent::Answer => Error::transport(format!("the response from {origin} cannot be read: {why}")),
         };
         return failure.caused_by(Cause(error.without_url())).permanent();
     }
     if !error.is_connect() {
-        return Error::transport("the connection broke before the answer was complete")
+        return Error::transport("the connection broke before the response was complete")
             .caused_by(Cause(error.without_url()));
     }
     Error::connect(format!("no connection to {}", url.origin().ascii_serialization()))
         .caused_by(Cause(error.without_url()))
 }
 
-/// What a failure that waiting does not mend made impossible.
+/// What a permanent failure prevented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Permanent {
-    /// The connection: nothing of the request was carried out.
+    /// Opening the connection: the server processed nothing.
     Connection,
-    /// Reading the answer: the request may have been carried out.
+    /// Reading the response: the server may have processed the request.
     Answer,
 }
 
-/// Why trying again would fail the same way, in words; none when it may succeed.
+/// Describes why a retry would fail in the same way; none if it may succeed.
 fn permanent_cause(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -203,7 +202,7 @@ fn permanent_cause(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'sta
             return Some(cause);
         }
         next = match error.downcast_ref().and_then(io::Error::get_ref) {
-            // `source` of an io::Error would skip the error that it wraps.
+            // `io::Error::source` would skip the error that it wraps.
             Some(wrapped) => Some(wrapped),
             None => error.source(),
         };
@@ -217,13 +216,13 @@ fn permanent_tls(error: &rustls::Error) -> Option<(Permanent, &'static str)> {
 
     let why = match error {
         Tls::InvalidCertificate(_) | Tls::InvalidCertRevocationList(_) | Tls::NoCertificatesPresented => {
-            "the server's certificate is refused"
+            "the server's certificate was rejected"
         }
         Tls::InvalidMessage(_) => {
-            "what answers does not speak TLS; if it is an HTTP port, the base URL must begin with http://"
+            "the port does not speak TLS; if it is an HTTP port, the base URL must begin with http://"
         }
-        Tls::PeerIncompatible(_) => "the server and the SDK have no version or cipher of TLS in common",
-        // With TLS 1.3 the server's verdict on the handshake may come after the request was written.
+        Tls::PeerIncompatible(_) => "the server and the SDK share no TLS version or cipher suite",
+        // With TLS 1.3, the server's handshake alert may arrive after the request was written.
         Tls::AlertReceived(
             Alert::CertificateRequired
             | Alert::BadCertificate
@@ -238,8 +237,10 @@ fn permanent_tls(error: &rustls::Error) -> Option<(Permanent, &'static str)> {
             | Alert::InsufficientSecurity
             | Alert::NoApplicationProtocol
             | Alert::UnrecognisedName,
-        ) => "the server refused the TLS handshake",
-        Tls::AlertReceived(_) => return Some((Permanent::Answer, "the server ended the TLS connection with an alert")),
+        ) => "the server rejected the TLS handshake",
+        Tls::AlertReceived(_) => {
+            return Some((Permanent::Answer, "the server closed the TLS connection with an alert"));
+        }
         _ => return None,
     };
     Some((Permanent::Connection, why))
@@ -247,28 +248,27 @@ fn permanent_tls(error: &rustls::Error) -> Option<(Permanent, &'static str)> {
 
 fn permanent_http(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        // hyper has a question for this only with its feature `server`.
+        // hyper has a method for this only with its feature `server`.
         if error.is_parse() && error.to_string().contains("too large") {
-            return Some((Permanent::Answer, "its head is larger than the SDK reads"));
+            return Some((Permanent::Answer, "its headers are larger than the SDK accepts"));
         }
         if error.is_parse() {
-            let why =
-                "what answers does not speak HTTP/1.1; if it is a TLS port, the base URL must begin with https://";
+            let why = "the port does not speak HTTP/1.1; if it is a TLS port, the base URL must begin with https://";
             return Some((Permanent::Answer, why));
         }
     }
-    // The type of a proxy's refusal is private to hyper-util, so it is known by its words.
+    // The type of this proxy error is private to hyper-util, so it is recognised by its message.
     (error.to_string() == "tunnel error: proxy authorization required").then_some((
         Permanent::Connection,
-        "the proxy wants credentials (407), which belong into its address in HTTPS_PROXY",
+        "the proxy requires credentials (407); add them to its address in HTTPS_PROXY",
     ))
 }
 
-/// What went wrong, without a type that the application would have to know.
+/// Hides reqwest's error type from the application.
 struct Cause(reqwest::Error);
 
 impl fmt::Debug for Cause {
-    /// The whole chain in words: it is what an application prints that ends with an error.
+    /// Prints the whole chain of causes, which is what `main` prints for an error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         std::iter::successors(self.source(), |&cause| cause.source()).try_for_each(|cause| write!(f, ": {cause}"))

@@ -1,5 +1,4 @@
-//! What crosses the wire in a form that the application does not see: pages, which it sees as a [`Page`], and a body that
-//! is made of an argument.
+//! Pages as JSON encodes them. The application sees them as a [`Page`].
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +14,9 @@ pub struct ChatList {
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     total: Option<u64>,
     #[cfg_attr(feature = "utoipa", schema(required = true))]
-    #[expect(dead_code, reason = "the caller knows what it asked for")]
+    #[expect(dead_code, reason = "repeats the request's parameter")]
     offset: Option<u64>,
-    #[expect(dead_code, reason = "the caller knows what it asked for")]
+    #[expect(dead_code, reason = "repeats the request's parameter")]
     limit: u32,
     has_more: bool,
     #[cfg_attr(feature = "utoipa", schema(required = true))]
@@ -42,21 +41,21 @@ pub struct MessageList {
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     total: Option<u64>,
     #[cfg_attr(feature = "utoipa", schema(required = true))]
-    #[expect(dead_code, reason = "the caller knows what it asked for")]
+    #[expect(dead_code, reason = "repeats the request's parameter")]
     offset: Option<u64>,
-    #[expect(dead_code, reason = "the caller knows what it asked for")]
+    #[expect(dead_code, reason = "repeats the request's parameter")]
     limit: u32,
     has_more: bool,
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     next_cursor: Option<String>,
 }
 
-/// A ticket to be made.
+/// The request to create a ticket.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[cfg_attr(not(feature = "utoipa"), expect(unreachable_pub, reason = "the contract test reaches it"))]
 pub struct CreateTicketRequest {
-    /// The ID of the user who will connect.
+    /// The id of the user who will connect.
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
     pub user_id: String,
 }

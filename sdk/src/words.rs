@@ -1,6 +1,6 @@
-//! Enums of words that a newer server may have more of.
+//! Enums of strings to which a newer server may add values.
 
-/// Makes such an enum, its conversions and, with the feature `utoipa`, its schema from one list of words.
+/// Declares such an enum, its conversions and, with the feature `utoipa`, its schema from one list of values.
 macro_rules! words {
     (
         $(#[$enum_doc:meta])*
@@ -22,11 +22,11 @@ macro_rules! words {
         }
 
         impl $enum {
-            /// The words that have a name in this version.
+            /// The values with a variant in this version.
             #[cfg(any(test, feature = "utoipa"))]
             pub(crate) const WORDS: &[&str] = &[$($word),+];
 
-            /// The word as the server wrote it.
+            /// Returns the value as the server sent it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$name => $word,)+
@@ -88,7 +88,7 @@ macro_rules! words {
 
         #[cfg(feature = "utoipa")]
         impl $enum {
-            /// For a member of a model: utoipa's `inline` would make one that is a string and an object.
+            /// Returns the schema of a model's member. utoipa's `inline` would declare both a string and an object.
             pub(crate) fn described(description: &str) -> utoipa::openapi::schema::Object {
                 let mut schema = utoipa::openapi::schema::Object::with_type(utoipa::openapi::schema::Type::String);
                 schema.enum_values = Some(Self::WORDS.iter().map(|word| (*word).into()).collect());

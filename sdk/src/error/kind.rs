@@ -1,41 +1,40 @@
-//! The sorts of errors, and what follows from each.
+//! The kinds of errors, and the properties that follow from each.
 
 use http::StatusCode;
 
 use crate::problem::Code;
 
-/// The sort of an [`Error`](super::Error).
+/// The kind of an [`Error`](super::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The client could not be built: an address, key or setting is not usable.
+    /// The client could not be built: the address, key or a setting is invalid.
     Configuration,
-    /// The call could not be sent as it was written: metadata, a header, the idempotency key or a part of the address
-    /// is not valid.
+    /// The call could not be sent: the metadata, a header, the idempotency key or a part of the path is invalid.
     InvalidCall,
-    /// No connection to the server: refused, not resolved, not encrypted as it should be, or not within the
-    /// connect time-out. The server has seen nothing of this attempt.
+    /// No connection to the server: refused, name not resolved, TLS failure, or connect timeout. This attempt did not
+    /// reach the server.
     Connect,
-    /// The attempt or the whole call ran out of time.
+    /// The attempt or the whole call timed out.
     Timeout,
-    /// The connection broke while the request was sent or the answer read.
+    /// The connection broke while the request was sent or the response was read.
     Transport,
-    /// The server answered with a redirect, which is not followed.
+    /// The server responded with a redirect, which is not followed.
     Redirect,
-    /// The server answered, and the status is not a success.
+    /// The server responded with a status other than 2xx.
     Status,
-    /// The answer is a success but its body is not what the contract says. Also: the metadata of a chat or a message
-    /// does not have the type it was asked for as.
+    /// The response is a success but its body does not match the contract. Also: the metadata of a chat or message does
+    /// not match the type requested by the application.
     Decode,
-    /// The answer is a success but its body is larger than the client reads. In a live session: so is an event.
+    /// The response is a success but its body exceeds the limit. In a live session: an event exceeds it.
     TooLarge,
-    /// The server refused a message of a live session; [`Error::code`](super::Error::code) has the reason.
+    /// The server rejected a message of a live session; [`Error::code`](super::Error::code) has the reason.
     Refused,
-    /// A live session is over, and what was asked of it will not happen.
+    /// The live session has ended, and the request was not completed.
     Closed,
 }
 
-/// Whether a failure of this kind may pass, and whether the server may have acted.
+/// Returns whether a failure of this kind may be temporary, and whether the server may have processed the call.
 pub(super) fn consequences(kind: ErrorKind) -> (bool, bool) {
     match kind {
         ErrorKind::Configuration | ErrorKind::InvalidCall | ErrorKind::Refused => (false, false),
@@ -47,7 +46,7 @@ pub(super) fn consequences(kind: ErrorKind) -> (bool, bool) {
     }
 }
 
-/// The same for an answer. [`RetryPolicy`](crate::RetryPolicy) documents the choice.
+/// Returns the same for a response status. [`RetryPolicy`](crate::RetryPolicy) documents the choice.
 pub(super) fn consequences_of_status(status: StatusCode, code: Option<&Code>) -> (bool, bool) {
     match status.as_u16() {
         408 | 429 => (true, false),

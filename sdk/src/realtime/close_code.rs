@@ -1,28 +1,28 @@
-//! Why a connection ended, and whether another one can help.
+//! How a connection ended, and whether reconnecting can help.
 
 use crate::error::Error;
 use crate::realtime::event::DisconnectReason;
 
 /// Normal closure.
 pub(crate) const DONE: u16 = 1000;
-/// One end goes away.
+/// Going away.
 pub(crate) const AWAY: u16 = 1001;
-/// A close frame without a code.
+/// No status code received.
 pub(crate) const NONE: u16 = 1005;
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// With a close frame.
+    /// By a close frame.
     Closed { code: u16, reason: String },
-    /// Without one.
+    /// Without a close frame.
     Broken(String),
-    /// By an event larger than the client reads, in bytes.
+    /// By an event larger than the limit, in bytes.
     TooLarge(usize),
 }
 
 impl Loss {
-    /// The loss as the end of the session, when the next connection would end the same way.
+    /// Returns the error that ends the session, if a new connection would end in the same way.
     pub(crate) fn fatal(&self) -> Option<Error> {
         match self {
             Self::Closed { code, .. } if is_final(*code) => Some(Error::closed(self.to_string(), Some(*code))),
@@ -31,7 +31,7 @@ impl Loss {
         }
     }
 
-    /// The loss as the failure of an attempt to connect.
+    /// Converts to the error of a failed attempt to connect.
     pub(crate) fn into_error(self) -> Error {
         self.fatal().unwrap_or_else(|| Error::transport(self.to_string()))
     }
@@ -44,9 +44,9 @@ impl Loss {
     }
 }
 
-/// Whether who comes back is met with the same.
+/// Returns whether a new connection would be closed with the same code.
 fn is_final(code: u16) -> bool {
-    // The server is done, or does not understand this client; and Parlor's own, of which those from 4008 on pass.
+    // Normal closure and protocol errors, and Parlor's own codes, of which those from 4008 are temporary.
     matches!(code, 1000 | 1002 | 1003 | 1007 | 1009 | 4000..=4007)
 }
 

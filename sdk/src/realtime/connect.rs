@@ -1,4 +1,4 @@
-//! The beginning of a session.
+//! Opening a session.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -20,16 +20,17 @@ use crate::realtime::sender::{Sender, UNSEEN};
 use crate::realtime::session::{Events, Session};
 use crate::realtime::task::Task;
 
-/// What waits for the application unless set, in bytes.
+/// Default buffer size for events, in bytes.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
-    /// A live session of a user in a chat, over WebSocket: see [`Session`].
+    /// Opens a live session of a user in a chat, over WebSocket: see [`Session`].
     ///
-    /// The user need not be the chat's owner, and is created if unknown: whoever holds the API key decides who takes part.
+    /// The user need not be the chat's owner, and is created if unknown: the holder of the API key decides which users
+    /// participate.
     ///
     /// ```no_run
-    /// # async fn talk(client: parlor_sdk::Client, chat_id: parlor_sdk::uuid::Uuid) -> Result<(), parlor_sdk::Error> {
+    /// # async fn run(client: parlor_sdk::Client, chat_id: parlor_sdk::uuid::Uuid) -> Result<(), parlor_sdk::Error> {
     /// use parlor_sdk::Event;
     ///
     /// let mut session = client.connect(chat_id, "user123").await?;
@@ -48,10 +49,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Awaiting it is a call like any other, with the client's time-outs and its [`RetryPolicy`](crate::RetryPolicy): it
-    /// fails with the code `chat_not_found` when the tenant has no such chat, and otherwise as
-    /// [`get_chat`](Client::get_chat). Also: [`Closed`](crate::ErrorKind::Closed) when the server ends the session at once,
-    /// and [`Decode`](crate::ErrorKind::Decode) when what answers does not speak the protocol.
+    /// Opening is a call like any other, with the client's timeouts and [`RetryPolicy`](crate::RetryPolicy). It fails
+    /// with the code `chat_not_found` if the tenant has no such chat; with [`Closed`](crate::ErrorKind::Closed) if the
+    /// server closes the session at once; with [`Decode`](crate::ErrorKind::Decode) if the server does not speak the
+    /// protocol; otherwise as [`get_chat`](Client::get_chat).
     pub fn connect(&self, chat_id: Uuid, user_id: impl Into<String>) -> Connect {
         Connect {
             client: self.clone(),
@@ -62,7 +63,7 @@ impl Client {
     }
 }
 
-/// A session to be opened: [`Client::connect`]. Nothing is sent before it is awaited.
+/// A session to open: [`Client::connect`]. Nothing is sent until it is awaited.
 #[must_use = "no connection is opened until it is awaited"]
 #[derive(Clone)]
 pub struct Connect {
@@ -73,15 +74,15 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Begins after the message with this [`seq`](crate::Message::seq), the last one that the application knows; with
-    /// the first message, if it is 0. Without it, the session begins with what comes next.
+    /// Starts after the message with this [`seq`](crate::Message::seq), usually the last one that the application
+    /// knows; 0 starts with the first message. Default: only messages sent from now on.
     pub fn after_seq(mut self, seq: u64) -> Self {
         self.after_seq = Some(seq);
         self
     }
 
-    /// How much of what was received may wait until the application takes it, in bytes: 4 MiB unless set. One event more
-    /// than that may wait. What then happens is told [there](Session#slow-readers).
+    /// Sets the maximum size of unread events, in bytes. Default: 4 MiB. The buffer may exceed it by one event. See
+    /// [slow readers](Session#slow-readers).
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes.max(1);
         self

@@ -1,4 +1,4 @@
-//! From an HTTP request to an open connection (RFC 6455, section 4.1).
+//! The WebSocket handshake (RFC 6455, section 4.1), up to the server's first event.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// Who connects to what.
+/// The user and chat of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Participant {
     pub(crate) chat_id: Uuid,
@@ -36,8 +36,8 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
-    /// None when the id has to go into the query: a header has no agreed way to hold more than ASCII, and white space at
-    /// its ends is not a part of it (RFC 9110, section 5.5).
+    /// Returns none if the user id must be sent in the query: headers have no standard encoding for non-ASCII text, and
+    /// surrounding white space is not part of the value (RFC 9110, section 5.5).
     fn user_header(&self) -> Option<HeaderValue> {
         let is_plain = self.user_id.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         let is_whole = !self.user_id.is_empty() && self.user_id.trim() == self.user_id;
@@ -57,7 +57,7 @@ impl Participant {
 
     fn headers(&self, settings: &Settings, key: &str) -> HeaderMap {
         let mut headers = settings.headers.clone();
-        // Neither is understood here, so none must be agreed on.
+        // The SDK supports no extensions or subprotocols, so it must not offer any.
         headers.remove(SEC_WEBSOCKET_EXTENSIONS);
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -72,7 +72,7 @@ impl Participant {
     }
 }
 
-/// Opens a connection, up to the server's first event. Its errors hold no secrets.
+/// Opens a connection and waits for the server's first event. Errors are redacted.
 pub(crate) async fn open(
     client: &Inner,
     participant: &Participant,
@@ -102,7 +102,7 @@ async fn exchange(
         Upgrade::Refused(answer) => {
             let answer = answer::judge(answer, &request.url, client.settings.clock.system_time())?;
             let what = answer.describe(&request.url);
-            Err(Error::decode(format!("the answer is a success, but no WebSocket connection: {what}"))
+            Err(Error::decode(format!("the response is a success, but not a WebSocket upgrade: {what}"))
                 .in_answer(answer.into_refusal()))
         }
     }
@@ -114,23 +114,23 @@ async fn greeted(mut socket: Socket) -> Result<(Socket, Connected), Error> {
             Ok(Heard::SignOfLife) => {}
             Ok(Heard::Text(text)) => match socket.event(&text) {
                 Event::Connected(connected) => return Ok((socket, connected)),
-                _ => return Err(Error::decode("the connection does not begin with connection_established")),
+                _ => return Err(Error::decode("the first event is not connection_established")),
             },
             Err(loss) => return Err(loss.into_error()),
         }
     }
 }
 
-/// A nonce, so that nothing in between can answer from a cache.
+/// Generates the nonce of the handshake, which prevents a response from a cache.
 fn key() -> Result<String, Error> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| {
-        Error::transport("the operating system has no randomness for the handshake").caused_by(error.to_string())
+        Error::transport("the operating system provides no randomness for the handshake").caused_by(error.to_string())
     })?;
     Ok(STANDARD.encode(nonce))
 }
 
-/// Whether the answer is one to this request, by somebody who speaks WebSocket.
+/// Checks that the response accepts this handshake.
 fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::decode(format!("the server switched protocols, but not to WebSocket: {what}")));
     let has = |name: HeaderName, token: &str| {
@@ -142,21 +142,21 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
             .any(|value| value.trim().eq_ignore_ascii_case(token))
     };
     if !has(UPGRADE, "websocket") {
-        return wrong("the header Upgrade does not say so");
+        return wrong("the header Upgrade is not `websocket`");
     }
     if !has(CONNECTION, "upgrade") {
-        return wrong("the header Connection does not say so");
+        return wrong("the header Connection does not contain `upgrade`");
     }
     if headers.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|found| found != accept(key).as_str()) {
-        return wrong("the header Sec-WebSocket-Accept does not fit the request");
+        return wrong("the header Sec-WebSocket-Accept does not match the request");
     }
     if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) || headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-        return wrong("it chose an extension or a protocol that was not offered");
+        return wrong("it selected an extension or subprotocol that was not offered");
     }
     Ok(())
 }
 
-/// RFC 6455, section 1.3.
+/// Computes `Sec-WebSocket-Accept` (RFC 6455, section 1.3).
 fn accept(key: &str) -> String {
     let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))

@@ -1,4 +1,4 @@
-//! What a session does, without doing it: what happens goes in, what is to be done comes out.
+//! The state machine of a session, without I/O and clock: inputs go in with the current time, effects come out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,42 +14,42 @@ use crate::realtime::outbox::{Outbox, Outgoing};
 use crate::realtime::position::{Admission, Position};
 use crate::retry::{backoff, part};
 
-/// The longest first pause before a new connection; it doubles with each failure in a row.
+/// The maximum delay before the first reconnect; it doubles with each consecutive failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A server that asks for more than this is asked again after this.
+/// The upper bound on `Retry-After` that the session honours.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// A connection that lasts so long was a success, and the pauses begin anew.
+/// A connection that lasts this long resets the delay.
 const HEALTHY: Duration = Duration::from_secs(3);
-/// The longest time between two pings; the shortest is four fifths of it.
+/// The maximum time between two pings; the minimum is four fifths of it.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
-/// A connection on which nothing has been heard for so long is taken for dead.
+/// Maximum time without any data from the server.
 const SILENCE: Duration = Duration::from_secs(60);
-/// For so long a connection is left unread when the application takes no events. Little enough that the server has not
-/// given the client up by then.
+/// Maximum time that the connection is left unread because the application reads no events. Short enough that the
+/// server does not time out first.
 const STALL: Duration = Duration::from_secs(5);
-/// What `close` waits for at most: the acknowledgements that are missing, and the server's goodbye.
+/// Maximum time that `close` waits for outstanding acknowledgements and the server's close frame.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What is to be done.
+/// An action for the session task.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "an effect is carried out at once")]
 pub(crate) enum Effect {
-    /// Open a connection, and say `opened` or `open_failed`.
+    /// Open a connection, then call `opened` or `open_failed`.
     Open { after_seq: Option<u64> },
     /// Write a text frame.
     Write(String),
     /// Write a ping.
     Ping,
-    /// Write a close frame and go on reading.
+    /// Write a close frame and continue reading.
     SayGoodbye,
-    /// Let the connection go; with a close code, if the server can be expected to read it.
+    /// Drop the connection, after a close frame if a code is given.
     HangUp(Option<u16>),
-    /// Wait, and say `paused`.
+    /// Wait, then call `paused`.
     Pause(Duration),
-    /// Hand the event to the application; its text has so many bytes.
+    /// Pass the event to the application. The second field is the length of its text in bytes.
     Deliver(Event, usize),
-    /// The session is over.
+    /// End the session.
     End(Result<(), Error>),
 }
 
@@ -57,15 +57,15 @@ pub(crate) enum Effect {
 enum State {
     /// A connection is being opened.
     Opening,
-    /// It is open.
+    /// The connection is open.
     Open(Open),
-    /// The close frame is written; the server has until then to answer.
+    /// The close frame is written; the server may respond until then.
     Leaving {
         until: Instant,
     },
-    /// There is a pause before the next connection.
+    /// Waiting before the next connection.
     Pausing,
-    /// The application has to read on before the next connection.
+    /// Waiting for the application to read events before the next connection.
     Overflowed,
     Ended,
 }
@@ -73,12 +73,12 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Open {
     since: Instant,
-    /// When the server was last heard.
+    /// When the server last sent data.
     heard: Instant,
     next_ping: Instant,
     /// Since when the connection is not read.
     stalled: Option<Instant>,
-    /// By when the session will be closed.
+    /// The deadline of a session that is being closed.
     closing: Option<Instant>,
 }
 
@@ -86,14 +86,14 @@ pub(crate) struct Machine {
     state: State,
     position: Position,
     outbox: Outbox,
-    /// Connections in a row that were not opened, or did not last.
+    /// Consecutive connections that could not be opened or did not last.
     failures: u32,
     randomness: Arc<dyn Fn() -> f64 + Send + Sync>,
     effects: VecDeque<Effect>,
 }
 
 impl Machine {
-    /// A session whose first connection is open.
+    /// Creates a session whose first connection is open.
     pub(crate) fn new(
         now: Instant,
         after_seq: Option<u64>,
@@ -112,12 +112,12 @@ impl Machine {
         machine
     }
 
-    /// The next thing to do.
+    /// Returns the next effect.
     pub(crate) fn effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// When to say `reached`.
+    /// Returns when to call `reached`.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Open(open) => {
@@ -129,7 +129,7 @@ impl Machine {
         }
     }
 
-    /// Whether `send` may be said.
+    /// Returns whether `send` may be called.
     pub(crate) fn takes_messages(&mut self) -> bool {
         if self.outbox.is_full() {
             self.outbox.tidy();
@@ -137,12 +137,12 @@ impl Machine {
         !self.outbox.is_full()
     }
 
-    /// Ready when there is one waiting message less because somebody has stopped waiting for its outcome.
+    /// Ready when the caller of a pending message has stopped waiting for it.
     pub(crate) fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.outbox.poll_given_up(context)
     }
 
-    /// Whether `overflowed` is over as soon as the queue has plenty of room.
+    /// Returns whether the session waits for the application to read events.
     pub(crate) fn waits_for_the_reader(&self) -> bool {
         self.state == State::Overflowed
     }
@@ -163,8 +163,8 @@ impl Machine {
     }
 
     pub(crate) fn open_failed(&mut self, error: Error) {
-        // Only the server itself can end the session. What stands between, a sign-in page of a network for example, may
-        // answer anything for a while.
+        // Only the server itself ends the session. An intermediary, such as a captive portal, may respond with anything
+        // for a while.
         let refused =
             error.kind() == ErrorKind::Status && error.status().is_some_and(|status| status.is_client_error());
         let final_kind = matches!(error.kind(), ErrorKind::Closed | ErrorKind::TooLarge | ErrorKind::InvalidCall);
@@ -175,14 +175,14 @@ impl Machine {
         self.pause(DisconnectReason::Unreachable, describe(&error), asked);
     }
 
-    /// Something was read from the connection.
+    /// Handles any data from the connection.
     pub(crate) fn heard(&mut self, now: Instant) {
         if let State::Open(open) = &mut self.state {
             open.heard = now;
         }
     }
 
-    /// An event was read from the connection; its text has so many bytes.
+    /// Handles an event from the connection. `bytes` is the length of its text.
     pub(crate) fn received(&mut self, now: Instant, event: Event, bytes: usize) {
         self.heard(now);
         match &event {
@@ -205,7 +205,7 @@ impl Machine {
         self.leave_when_settled(now);
     }
 
-    /// The server has left something out.
+    /// Reconnects because the server skipped a message.
     fn ask_again(&mut self, now: Instant) {
         let State::Open(open) = self.state else { return };
         self.forget_failures_of_old(now, open);
@@ -219,7 +219,7 @@ impl Machine {
         self.outbox.refused(error, now, |refusals| backoff(FIRST_PAUSE, LONGEST_PAUSE, refusals, randomness()))
     }
 
-    /// The connection is gone.
+    /// Handles the loss of the connection.
     pub(crate) fn lost(&mut self, now: Instant, loss: &Loss) {
         let State::Open(open) = self.state else {
             if matches!(self.state, State::Leaving { .. }) {
@@ -238,21 +238,21 @@ impl Machine {
         self.pause(loss.reason(), loss.to_string(), Duration::ZERO);
     }
 
-    /// The pause is over.
+    /// Handles the end of the delay before a reconnect.
     pub(crate) fn paused(&mut self) {
         if self.state == State::Pausing {
             self.open();
         }
     }
 
-    /// The queue takes no more, so the connection is not read.
+    /// Handles a full event queue: the connection is not read.
     pub(crate) fn stalled(&mut self, now: Instant) {
         if let State::Open(open) = &mut self.state {
             open.stalled.get_or_insert(now);
         }
     }
 
-    /// The queue takes more again.
+    /// Handles an event queue that has room again.
     pub(crate) fn relieved(&mut self, now: Instant) {
         match &mut self.state {
             State::Open(open) if open.stalled.is_some() => {
@@ -264,7 +264,7 @@ impl Machine {
         }
     }
 
-    /// The deadline is reached.
+    /// Handles a reached deadline.
     pub(crate) fn reached(&mut self, now: Instant) {
         let mut open = match self.state {
             State::Open(open) => open,
@@ -297,7 +297,7 @@ impl Machine {
         }
         if open.stalled.is_none() {
             self.effects.push_back(Effect::HangUp(None));
-            let detail = format!("nothing was heard from the server for {} seconds", SILENCE.as_secs());
+            let detail = format!("the server sent nothing for {} seconds", SILENCE.as_secs());
             return self.pause(DisconnectReason::Silent, detail, Duration::ZERO);
         }
         self.effects.push_back(Effect::HangUp(Some(close_code::AWAY)));
@@ -308,13 +308,13 @@ impl Machine {
         self.state = State::Overflowed;
     }
 
-    /// A message is to be sent.
+    /// Sends a message.
     pub(crate) fn send(&mut self, now: Instant, outgoing: Outgoing) {
         self.outbox.push(outgoing);
         self.write_due(now);
     }
 
-    /// Something is to be sent that is worth nothing later. False when there is no connection.
+    /// Writes a frame that is useless later. Returns false if there is no connection.
     pub(crate) fn signal(&mut self, frame: &str) -> bool {
         let is_open = matches!(self.state, State::Open(_));
         if is_open {
@@ -323,7 +323,7 @@ impl Machine {
         is_open
     }
 
-    /// The session is to be closed.
+    /// Closes the session.
     pub(crate) fn close(&mut self, now: Instant) {
         match &mut self.state {
             State::Open(open) => {
@@ -335,7 +335,7 @@ impl Machine {
         }
     }
 
-    /// Nobody has the session any more.
+    /// Ends the session after all its handles were dropped.
     pub(crate) fn abandon(&mut self) {
         if matches!(self.state, State::Open(_)) {
             self.effects.push_back(Effect::HangUp(Some(close_code::DONE)));
@@ -381,7 +381,7 @@ impl Machine {
     fn end(&mut self, outcome: Result<(), Error>) {
         let (why, code) = match &outcome {
             Ok(()) => ("the session was closed before the message was acknowledged".to_owned(), None),
-            Err(error) => (format!("the session is over: {error}"), error.close_code()),
+            Err(error) => (format!("the session has ended: {error}"), error.close_code()),
         };
         self.outbox.fail(|| Error::closed(why.clone(), code));
         self.effects.push_back(Effect::End(outcome));
@@ -398,7 +398,7 @@ impl Machine {
 }
 
 impl Open {
-    /// When the connection is given up.
+    /// Returns when the connection times out.
     fn gives_up(&self) -> Option<Instant> {
         match self.stalled {
             Some(stalled) => stalled.checked_add(STALL),
@@ -407,7 +407,7 @@ impl Open {
     }
 }
 
-/// The error with its causes, in one line.
+/// Formats the error with its causes on one line.
 fn describe(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -2,25 +2,26 @@
 //!
 //! # The life of a session
 //!
-//! ```text
-//! connect     Client::connect: makes the first connection, and the task that owns it from then on
-//! handshake   opens a connection: the upgrade of a request, and the server's first event
-//! session     what the application holds, in two halves: Events to read, Sender to send
+//! `connect` opens the first connection and spawns the task that owns all connections. `handshake` opens a connection:
+//! the upgrade of a request, and the server's first event. `session` is the application's handle, in two halves:
+//! `Events` to read and `Sender` to send.
 //!
-//! socket      an event is read            outgoing    a message is made a frame, and waits for its outcome
-//! task        tells the machine           sender      hands it to the task
-//! machine     decides                     task        tells the machine
-//! position    shown before, next, early   machine     decides
-//! queue       holds it until it is taken  outbox      keeps it until it is acknowledged
-//! session     Events::next                socket      it is written
+//! ```text
+//! an event is read                              a message is sent
+//! socket      parses it                         sender      builds the frame, awaits the receipt
+//! task        passes it to the machine          task        passes it to the machine
+//! machine     decides                           machine     decides
+//! position    next, duplicate, or after a gap   outbox      keeps it until it is acknowledged
+//! queue       holds it until it is read         socket      writes it
+//! session     Events::next
 //! ```
 //!
-//! The machine knows neither sockets nor time: what happens goes in, with the instant, and effects come out. So all of
-//! reconnecting, acknowledging and closing is tested without either. The task carries the effects out and decides nothing.
+//! The machine has no sockets and no clock: inputs go in with the current time, effects come out. Reconnecting,
+//! acknowledging and closing are therefore tested without either. The task executes the effects and makes no decisions.
 //!
-//! # The other modules
+//! # Other modules
 //!
-//! `event` is what the server says, `close_code` why it hangs up and whether to come back.
+//! `event` has the events, `close_code` the reasons for which a connection ends.
 
 mod close_code;
 mod connect;

@@ -1,4 +1,4 @@
-//! What is sent and not yet acknowledged.
+//! Sent messages that are not acknowledged yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,20 +13,21 @@ use crate::error::Error;
 use crate::message::Message;
 use crate::realtime::event::{ErrorEvent, MessageReceived};
 
-/// How many messages may wait for their acknowledgement; those who send more wait.
+/// Maximum number of unacknowledged messages; further senders wait.
 const CAPACITY: usize = 64;
 
-/// A message is stored: what [`send`](crate::Sender::send) comes to.
+/// The acknowledgement of a stored message: the result of [`send`](crate::Sender::send).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The message's unique identifier.
+    /// The unique id of the message.
     pub message_id: Uuid,
-    /// Its place in the chat.
+    /// The sequence number in the chat.
     pub seq: u64,
-    /// When it was stored. Long ago when the [`client_message_id`](Receipt::client_message_id) was known to the server.
+    /// When the message was stored; long ago if the server already knew the
+    /// [`client_message_id`](Receipt::client_message_id).
     pub created_at: DateTime<Utc>,
-    /// The sender's own name for the message, given or generated.
+    /// The id of the message, set or generated.
     pub client_message_id: String,
 }
 
@@ -50,21 +51,21 @@ impl Receipt {
     }
 }
 
-/// A message on its way.
+/// A message to send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) client_message_id: String,
     pub(crate) frame: String,
-    /// Closed when nobody waits for the outcome any more: then the message is not sent again.
+    /// Closed when the caller stops waiting: the message is then not resent.
     pub(crate) reply: oneshot::Sender<Result<Receipt, Error>>,
-    /// Whether the server may have it, for who has stopped waiting.
+    /// Whether the server may have received the message, for a caller that stops waiting.
     pub(crate) written: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     outgoing: Outgoing,
-    /// On the connection that is open now.
+    /// Whether it was written to the current connection.
     is_written: bool,
     refusals: u32,
     not_before: Option<Instant>,
@@ -76,21 +77,21 @@ impl Waiting {
     }
 
     fn settle(self, outcome: Result<Receipt, Error>) {
-        // Whoever does not wait any more does not want to know.
+        // Fails if the caller has stopped waiting.
         drop(self.outgoing.reply.send(outcome));
     }
 }
 
-/// Messages in the order they were sent in. One name may occur more than once: the first answer is for all of them.
+/// Messages in the order in which they were sent. Several may have the same id; an acknowledgement is for all of them.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    /// The session's user, whose messages these are.
+    /// The session's user, who is the sender of the messages.
     user_id: String,
     waiting: Vec<Waiting>,
 }
 
 impl Outbox {
-    /// Of the messages of this user.
+    /// Creates an empty outbox of this user.
     pub(crate) fn new(user_id: String) -> Self {
         Self { user_id, waiting: Vec::new() }
     }
@@ -99,12 +100,12 @@ impl Outbox {
         self.waiting.push(Waiting { outgoing, is_written: false, refusals: 0, not_before: None });
     }
 
-    /// Forgets the messages that nobody waits for.
+    /// Removes messages whose callers have stopped waiting.
     pub(crate) fn tidy(&mut self) {
         self.waiting.retain(|waiting| !waiting.outgoing.reply.is_closed());
     }
 
-    /// Ready when nobody waits any more for one of the messages.
+    /// Ready when a caller has stopped waiting.
     pub(crate) fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut replies = self.waiting.iter_mut().map(|waiting| &mut waiting.outgoing.reply);
         if replies.any(|reply| reply.poll_closed(context).is_ready()) { Poll::Ready(()) } else { Poll::Pending }
@@ -118,7 +119,7 @@ impl Outbox {
         self.waiting.len() >= CAPACITY
     }
 
-    /// The frames to be written to the open connection by now.
+    /// Returns the frames to write to the current connection now, and marks them as written.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<String> {
         self.tidy();
         let mut frames = Vec::new();
@@ -133,7 +134,7 @@ impl Outbox {
         frames
     }
 
-    /// When something will be due that is not now.
+    /// Returns when the next frame will be due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.waiting.iter().filter(|waiting| !waiting.is_written).filter_map(|waiting| waiting.not_before).min()
     }
@@ -142,8 +143,8 @@ impl Outbox {
         self.acknowledge(Receipt::of_received(received));
     }
 
-    /// A message of the session's user that comes by itself acknowledges too: after a reconnect, the replay has what was
-    /// stored while its acknowledgement was lost. One of another sender, who may have given it the same name, does not.
+    /// Acknowledges by a message of the session's user in the event stream: after a reconnect, the replay contains
+    /// messages whose acknowledgements were lost. A message of another sender may have the same id and does not count.
     pub(crate) fn created(&mut self, message: &Message) {
         if message.sender_id.as_ref() == Some(&self.user_id) {
             self.acknowledge(Receipt::of_message(message));
@@ -157,8 +158,8 @@ impl Outbox {
         }
     }
 
-    /// Whether the error is about a message here. One that will not pass is the outcome; otherwise the message is due
-    /// again after `pause`, which is given the number of refusals so far.
+    /// Returns whether the error is about a pending message. A permanent error is its result; after a temporary one it
+    /// is due again after `pause`, which is passed the number of rejections so far.
     pub(crate) fn refused(&mut self, error: &ErrorEvent, now: Instant, pause: impl Fn(u32) -> Duration) -> bool {
         let Some(id) = error.client_message_id.as_deref() else { return false };
         if error.retryable {
@@ -174,13 +175,13 @@ impl Outbox {
         let refused: Vec<_> = self.waiting.extract_if(.., |waiting| waiting.is_for(id)).collect();
         let found = !refused.is_empty();
         for waiting in refused {
-            let message = format!("the server refused the message: {}: {}", error.code, error.message);
+            let message = format!("the server rejected the message: {}: {}", error.code, error.message);
             waiting.settle(Err(Error::refused(message, error.code.clone())));
         }
         found
     }
 
-    /// What was written to the connection that is lost has to be written again.
+    /// Marks all messages as unwritten because the connection was lost.
     pub(crate) fn disconnected(&mut self) {
         for waiting in &mut self.waiting {
             waiting.is_written = false;

@@ -1,4 +1,4 @@
-//! A message to be sent in a session.
+//! A message to send in a session.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -17,34 +17,34 @@ use crate::metadata::Given;
 use crate::realtime::outbox::{Outgoing, Receipt};
 use crate::realtime::sender::{Sender, over};
 
-/// The largest frame that the server takes, in bytes. It has room for the longest content and the largest metadata.
+/// Maximum size of a frame that the server accepts, in bytes. The longest content and the largest metadata fit.
 const MAX_FRAME: usize = 512 * 1024;
-/// The protocol's bound for a `client_message_id`, in characters.
+/// Maximum length of a `client_message_id`, in characters.
 const MAX_CLIENT_MESSAGE_ID: usize = 128;
 
-/// A message to be sent in a [`Session`](crate::Session): [`Sender::send`].
+/// A message to send in a [`Session`](crate::Session): [`Sender::send`].
 ///
-/// Nothing is sent before it is awaited. Then:
+/// Nothing is sent until it is awaited. Then:
 ///
-/// 1. A message without a [`client_message_id`](OutgoingMessage::client_message_id) gets one, a random UUID.
-/// 2. It is written to the connection. When there is none it waits for one, and so do further messages while 64 of the
-///    session are without an answer. They are written in the order in which they were first awaited.
-/// 3. The server acknowledges it: the [`Receipt`]. It is written again, under the same name, to every new connection until
-///    then; the server stores it once. When the server says that it cannot take it at the moment, it is written again
-///    after a random pause, as between [connections](crate::Session#reconnects), so others may overtake it.
-/// 4. When the server refuses it for good the error is [`Refused`](crate::ErrorKind::Refused), with the reason as its
+/// 1. A message without a [`client_message_id`](OutgoingMessage::client_message_id) gets a random UUID.
+/// 2. It is written to the connection. It waits while there is no connection, and while 64 messages of the session are
+///    unacknowledged. Messages are written in the order in which they were first polled.
+/// 3. The server acknowledges it with the [`Receipt`]. Until then it is rewritten to every new connection with the same
+///    id, and the server stores it once. After a temporary rejection it is rewritten after a random delay, as between
+///    [connections](crate::Session#reconnects), so other messages may overtake it.
+/// 4. After a permanent rejection the error is [`Refused`](crate::ErrorKind::Refused), with the reason as its
 ///    [`code`](Error::code), for example `chat_closed`.
 ///
-/// Dropping the future abandons the message: it is not written again. Whether the server has stored it is then unknown;
-/// sending it again with the same `client_message_id` finds out.
+/// Dropping the future abandons the message: it is not rewritten. The server may or may not have stored it; sending it
+/// again with the same `client_message_id` returns its receipt.
 ///
 /// # Errors
 ///
-/// Besides: [`Timeout`](crate::ErrorKind::Timeout) when it is not acknowledged in [time](OutgoingMessage::timeout), and
-/// [`Closed`](crate::ErrorKind::Closed) when the session ends before. With both, the error knows whether the message
-/// [may have been stored](Error::was_maybe_processed), and its [name](Error::client_message_id).
-/// [`InvalidCall`](crate::ErrorKind::InvalidCall) is a message that could not be answered: one that takes more than 512 KiB
-/// as JSON, metadata that is no JSON object, a name that is none.
+/// [`Timeout`](crate::ErrorKind::Timeout) if it is not acknowledged within the [timeout](OutgoingMessage::timeout), and
+/// [`Closed`](crate::ErrorKind::Closed) if the session ends first. Both errors have the message's
+/// [`client_message_id`](Error::client_message_id) and whether it [may have been stored](Error::was_maybe_processed).
+/// [`InvalidCall`](crate::ErrorKind::InvalidCall) if the message is larger than 512 KiB as JSON, if the metadata is not
+/// a JSON object, or if the id is invalid.
 #[must_use = "a message is not sent until it is awaited"]
 pub struct OutgoingMessage {
     sender: Sender,
@@ -67,22 +67,23 @@ impl OutgoingMessage {
         Self { sender, content, metadata: None, client_message_id: None, timeout: None }
     }
 
-    /// Whatever the application wants to keep with the message: see [`NewChat::metadata`](crate::NewChat::metadata),
-    /// whose rules hold here too.
+    /// Sets application data to store with the message. The rules are those of
+    /// [`NewChat::metadata`](crate::NewChat::metadata).
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
         self.metadata = Given::new(&metadata);
         self
     }
 
-    /// The sender's own name for the message, 1–128 characters without control characters, unique for good in its chat and
-    /// for the session's user: sending a second message under the same name answers the first. A random UUID unless set.
+    /// Sets the id of the message: 1–128 characters, no control characters, permanently unique in its chat for the
+    /// session's user. Sending another message with the same id returns the receipt of the first. Default: a random
+    /// UUID.
     pub fn client_message_id(mut self, id: impl Into<String>) -> Self {
         self.client_message_id = Some(id.into());
         self
     }
 
-    /// How long to wait for the acknowledgement, through all reconnects: the client's
-    /// [`total_timeout`](crate::ClientBuilder::total_timeout) unless set. After that the message is not written again.
+    /// Sets the maximum time to wait for the acknowledgement, including reconnects. After that the message is not
+    /// rewritten. Default: the client's [`total_timeout`](crate::ClientBuilder::total_timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -103,14 +104,14 @@ impl OutgoingMessage {
             Outgoing { client_message_id: client_message_id.to_owned(), frame, reply, written: Arc::clone(&written) };
         let exchange = async {
             self.sender.hand_over(outgoing).await?;
-            // Without an outcome, the task has not taken the message any more, or is gone together with its runtime. Then
-            // the message may have been on its way.
+            // Without a result, the task did not accept the message or was dropped with its runtime. In the latter case
+            // the message may have been sent.
             outcome.await.unwrap_or_else(|_| Err(over().maybe_processed(written.load(Ordering::Acquire))))
         };
         attempts::before(clock.now().checked_add(timeout), clock, exchange).await.unwrap_or_else(|| {
             let is_held_up = self.sender.is_held_up.load(Ordering::Acquire);
             let why =
-                if is_held_up { ": the events of the session are not read, and hold acknowledgements up" } else { "" };
+                if is_held_up { ": the session's events are not read, which blocks acknowledgements" } else { "" };
             let error = Error::timeout(format!("the message was not acknowledged within {timeout:?}{why}"));
             Err(error.maybe_processed(written.load(Ordering::Acquire)))
         })
@@ -121,15 +122,15 @@ impl OutgoingMessage {
         let length = client_message_id.chars().count();
         if length == 0 || length > MAX_CLIENT_MESSAGE_ID || client_message_id.chars().any(char::is_control) {
             return Err(Error::invalid_call(format!(
-                "a client_message_id must be 1 to {MAX_CLIENT_MESSAGE_ID} characters, none of them a control character"
+                "a client_message_id must have 1 to {MAX_CLIENT_MESSAGE_ID} characters and no control characters"
             )));
         }
         let frame = Frame { content: &self.content, metadata: self.metadata.as_ref(), client_message_id };
         let frame = serde_json::to_string(&frame).expect("strings and checked metadata are JSON");
         if frame.len() > MAX_FRAME {
             return Err(Error::invalid_call(format!(
-                "the message takes {} bytes as JSON, and the server takes {MAX_FRAME} at most, here and by \
-                 Client::send_message: shorten its content or its metadata",
+                "the message has {} bytes as JSON, and the server accepts at most {MAX_FRAME}, also with \
+                 Client::send_message: shorten its content or metadata",
                 frame.len()
             )));
         }

@@ -1,26 +1,26 @@
-//! Where in the chat the stream is, and what comes next.
+//! The position of a session in the chat, and the order of its messages.
 
 use crate::realtime::event::{Connected, Gap};
 
-/// The last place that the stream has shown.
+/// The last sequence number that the stream has yielded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// None before the first connection of a session that begins wherever the chat is.
+    /// None before the first connection of a session without `after_seq`.
     at: Option<u64>,
-    /// After which place the server is asked a second time for what it left out.
+    /// The position at which the server was already asked again for skipped messages.
     asked_again: Option<u64>,
 }
 
-/// What to do with something that has a place.
+/// What to do with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// It is the next one.
+    /// Deliver it: it is the next one.
     Next,
-    /// It has been shown: a repeated acknowledgement, which has the place of the first one.
+    /// Drop it: it was delivered before, for example a repeated acknowledgement with the seq of the first one.
     Repeated,
-    /// Something is missing before it, which another connection may bring.
+    /// Reconnect: messages before it are missing.
     Early,
-    /// It is the next one that there is.
+    /// Deliver it after the gap.
     After(Gap),
 }
 
@@ -29,7 +29,7 @@ impl Position {
         Self { at: after_seq, asked_again: None }
     }
 
-    /// What to ask the server for.
+    /// Returns the `after_seq` of the next connection.
     pub(crate) fn after_seq(self) -> Option<u64> {
         self.at
     }
@@ -40,11 +40,12 @@ impl Position {
             return None;
         }
         *self = Self::new(Some(connected.last_seq));
-        // A place that was asked for and is not there is of a history that the server does not have any more.
+        // The server no longer has the message that the session asked to continue after.
         asked.map(|_| Gap { after_seq: 0, next_seq: connected.last_seq.saturating_add(1) })
     }
 
-    /// `may_ask_again`: whether there can be another connection. Where one has not helped, the next would not either.
+    /// `may_ask_again` is whether the session may reconnect. It reconnects once per position, because a second time
+    /// would not help.
     pub(crate) fn admit(&mut self, seq: u64, may_ask_again: bool) -> Admission {
         let at = self.at.unwrap_or(0);
         if seq <= at {

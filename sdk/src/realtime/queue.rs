@@ -1,4 +1,4 @@
-//! Events on their way from the connection to the application.
+//! The queue of events between the connection and the application.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 use crate::error::Error;
 use crate::realtime::event::Event;
 
-/// What an event takes in memory beside its text, roughly, in bytes.
+/// Approximate memory of an event in addition to its text, in bytes.
 const OVERHEAD: usize = 256;
 
-/// A queue that counts bytes. It takes whatever it is given: the bound is kept by who asks [`has_room`](Writer::has_room)
-/// before it reads more.
+/// Creates a queue that counts bytes. It never rejects an event: the writer keeps the limit by checking
+/// [`has_room`](Writer::has_room) before it reads more from the connection.
 pub(crate) fn queue(limit: usize) -> (Writer, Reader) {
     let shared = Arc::new(Shared { limit, state: Mutex::default(), changed: Notify::new() });
     (Writer(Arc::clone(&shared)), Reader(shared))
@@ -22,7 +22,7 @@ pub(crate) fn queue(limit: usize) -> (Writer, Reader) {
 struct Shared {
     limit: usize,
     state: Mutex<State>,
-    /// There is room again, or nobody reads any more.
+    /// Notified when there is room again, or the reader was dropped.
     changed: Notify,
 }
 
@@ -37,22 +37,22 @@ struct State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of the application runs under the lock.
+        // No application code runs while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The connection's end.
+/// The connection's end of the queue.
 pub(crate) struct Writer(Arc<Shared>);
 
 impl Writer {
-    /// `bytes` is the length of the event's text.
+    /// Appends an event. `bytes` is the length of its text.
     pub(crate) fn push(&self, event: Event, bytes: usize) {
         let mut state = self.0.lock();
         if state.is_abandoned {
             return;
         }
-        // A server that is away for days must not fill the queue with the news that it is still away.
+        // Consecutive disconnects are merged so that a server that is down for days does not fill the queue.
         let repeats =
             matches!(event, Event::Disconnected(_)) && matches!(state.events.back(), Some((Event::Disconnected(_), _)));
         if repeats && let Some((_, bytes)) = state.events.pop_back() {
@@ -64,7 +64,7 @@ impl Writer {
         wake(state);
     }
 
-    /// The events end here, with an error or without.
+    /// Ends the events, with or without an error. Only the first call has an effect.
     pub(crate) fn end(&self, outcome: Result<(), Error>) {
         let mut state = self.0.lock();
         if state.end.is_none() {
@@ -73,12 +73,12 @@ impl Writer {
         wake(state);
     }
 
-    /// Whether less is waiting than the limit. It is, when nobody reads any more.
+    /// Returns whether fewer bytes than the limit are queued. Always true after the reader was dropped.
     pub(crate) fn has_room(&self) -> bool {
         self.0.lock().bytes < self.0.limit
     }
 
-    /// Whether enough has been taken for a new connection to be worth its while.
+    /// Returns whether the application has read enough to reconnect.
     pub(crate) fn has_plenty_of_room(&self) -> bool {
         self.0.lock().bytes <= self.0.limit / 2
     }
@@ -87,24 +87,24 @@ impl Writer {
         self.0.lock().is_abandoned
     }
 
-    /// Waits until there is room again, or nobody reads any more; it may be ready without a reason.
+    /// Waits until there is room again, or the reader was dropped. May return spuriously.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;
     }
 }
 
 impl Drop for Writer {
-    /// Also when the task is torn down together with its runtime.
+    /// Also runs when the task is dropped together with its runtime.
     fn drop(&mut self) {
-        self.end(Err(Error::closed("the runtime of the session is gone", None)));
+        self.end(Err(Error::closed("the runtime of the session was shut down", None)));
     }
 }
 
-/// The application's end.
+/// The application's end of the queue.
 pub(crate) struct Reader(Arc<Shared>);
 
 impl Reader {
-    /// The next event; an error once, if the events end in one; then none.
+    /// Polls for the next event, then for the final error, if any, then none.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         let mut state = self.0.lock();
         if let Some((event, bytes)) = state.events.pop_front() {
@@ -140,7 +140,7 @@ impl Drop for Reader {
     }
 }
 
-/// Wakes the reader after the lock is released.
+/// Wakes the reader after releasing the lock.
 fn wake(mut state: MutexGuard<'_, State>) {
     let reader = state.reader.take();
     drop(state);

@@ -1,4 +1,4 @@
-//! The half of a session that sends.
+//! The sending half of a session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::realtime::outbox::Outgoing;
 use crate::realtime::outgoing::OutgoingMessage;
 use crate::realtime::task::Signal;
 
-/// How many messages, and how many signals, there may be before the task looks at them; who has more waits.
+/// Capacity of the channels for messages and for signals to the task; further senders wait.
 pub(crate) const UNSEEN: usize = 16;
 
-/// A handle to send with in a [`Session`](crate::Session): [`Session::sender`](crate::Session::sender).
+/// A handle to send in a [`Session`](crate::Session): [`Session::sender`](crate::Session::sender).
 ///
 /// Cheap to clone. The session lasts until all handles and its [`Events`](crate::Events) are dropped, or until it is
 /// [closed](Sender::close).
@@ -28,33 +28,33 @@ pub struct Sender {
     pub(crate) messages: mpsc::Sender<Outgoing>,
     pub(crate) signals: mpsc::Sender<Signal>,
     pub(crate) close: Arc<Notify>,
-    /// Whether the connection is not read because the application takes no events.
+    /// Whether the connection is not read because the application reads no events.
     pub(crate) is_held_up: Arc<AtomicBool>,
 }
 
 impl Sender {
-    /// The session's chat.
+    /// Returns the session's chat.
     pub fn chat_id(&self) -> Uuid {
         self.participant.chat_id
     }
 
-    /// The session's user.
+    /// Returns the session's user.
     pub fn user_id(&self) -> &str {
         &self.participant.user_id
     }
 
-    /// A message of the session's user, 1–32,768 characters. Awaiting it sends it, and comes to a
+    /// Creates a message of the session's user, 1–32,768 characters. Awaiting it sends it and returns a
     /// [`Receipt`](crate::Receipt) when it is stored.
     ///
-    /// Whoever only sends drops the [`Events`](crate::Events). Each message is an event too, and events that are not taken
-    /// hold the acknowledgements up: [slow readers](crate::Session#slow-readers).
+    /// An application that only sends should drop the [`Events`](crate::Events): every sent message is also an event,
+    /// and unread events block acknowledgements, see [slow readers](crate::Session#slow-readers).
     ///
     /// ```no_run
     /// # async fn send(sender: parlor_sdk::Sender) -> Result<(), parlor_sdk::Error> {
     /// use serde_json::json;
     ///
     /// let receipt = sender.send("My printer is on fire.").metadata(json!({"mood": "worried"})).await?;
-    /// println!("{} is number {}", receipt.message_id, receipt.seq);
+    /// println!("{} has the seq {}", receipt.message_id, receipt.seq);
     /// # Ok(())
     /// # }
     /// ```
@@ -62,35 +62,35 @@ impl Sender {
         OutgoingMessage::new(self.clone(), content.into())
     }
 
-    /// Tells the others that the user is typing. It is worth nothing later, so it is dropped when there is no connection,
-    /// or when it is asked for more often than it can be told.
+    /// Tells the other participants that the user is typing. Dropped without an error if there is no connection, or if
+    /// called faster than it can be sent.
     pub fn typing(&self) {
         drop(self.signals.try_send(Signal::Typing));
     }
 
-    /// Stops the answer that an assistant is giving in the chat. It does so by ending the stream:
+    /// Cancels the assistant's current response in the chat. The response ends with
     /// [`FinishReason::Cancelled`](crate::FinishReason::Cancelled).
     ///
     /// # Errors
     ///
-    /// [`Connect`](crate::ErrorKind::Connect) when there is no connection at the moment. It is not made up for later, when
-    /// it could stop another answer. [`Closed`](crate::ErrorKind::Closed) when the session is over.
+    /// [`Connect`](crate::ErrorKind::Connect) if there is currently no connection. The request is not sent later,
+    /// because it could then cancel another response. [`Closed`](crate::ErrorKind::Closed) if the session has ended.
     pub async fn cancel(&self) -> Result<(), Error> {
         let (reply, connected) = oneshot::channel();
         self.signals.send(Signal::Cancel(reply)).await.map_err(|_| over())?;
         match connected.await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::connect("there is no connection to cancel an answer over")),
+            Ok(false) => Err(Error::connect("there is no connection to send the cancellation")),
             Err(_) => Err(over()),
         }
     }
 
     /// Closes the session for all its handles, with close code 1000, and waits until it is closed.
     ///
-    /// Messages whose sending has begun are waited for, as long as a connection is open and no longer than 5 seconds,
-    /// which includes the server's answer. Those not acknowledged by then, and all when there is no connection, fail with
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). The events received until then can still be read; then the stream
-    /// ends. Without this, a session whose last handle is dropped is closed without waiting for anything.
+    /// Waits up to 5 seconds, while a connection is open, for pending messages to be acknowledged and for the server's
+    /// close frame. Messages that are not acknowledged by then, and all pending messages if there is no connection,
+    /// fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed). Events that were already received can still be read;
+    /// then the stream ends. A session whose last handle is dropped without `close` is closed without waiting.
     pub async fn close(&self) {
         self.close.notify_one();
         self.messages.closed().await;
@@ -102,7 +102,7 @@ impl Sender {
 }
 
 pub(crate) fn over() -> Error {
-    Error::closed("the session is over", None).maybe_processed(false)
+    Error::closed("the session has ended", None).maybe_processed(false)
 }
 
 impl fmt::Debug for Sender {

@@ -1,4 +1,4 @@
-//! A live session, as the application holds it.
+//! The application's handle to a live session.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,58 +13,59 @@ use crate::realtime::outgoing::OutgoingMessage;
 use crate::realtime::queue::Reader;
 use crate::realtime::sender::Sender;
 
-/// A user's live session in a chat: a stream of [`Event`]s, and a way to send. [`Client::connect`](crate::Client::connect)
-/// opens one.
+/// A user's live session in a chat: a stream of [`Event`]s, and methods to send. Opened by
+/// [`Client::connect`](crate::Client::connect).
 ///
-/// A task of the Tokio runtime owns the connection, so the session stays alive while the application does something
-/// else. Of several tasks of the application one reads the events and any number send: [`split`](Session::split), or
+/// A task on the Tokio runtime owns the connection, so the session stays alive while the application does other work.
+/// One task of the application reads events and any number of tasks send: see [`split`](Session::split) and
 /// [`sender`](Session::sender).
 ///
 /// # Reconnects
 ///
-/// A connection that is lost is replaced. A random pause precedes each attempt, of at most 0.25 s after the first failure
-/// and twice as much after each further one, up to 30 s; what the server asks for with `Retry-After` is added, up to
-/// 5 minutes. A connection that has lasted 3 seconds makes the pauses begin anew. Attempts have no end: whoever wants one
-/// closes the session. [`Event::Disconnected`] and [`Event::Connected`] tell how it goes.
+/// The session replaces a lost connection. Each attempt is preceded by a random delay of at most 0.25 s after the first
+/// failure, doubling with each further failure up to 30 s; a `Retry-After` from the server is added, up to 5 minutes. A
+/// connection that lasts 3 seconds resets the delay. The number of attempts is unlimited: to stop, close the session.
+/// [`Event::Disconnected`] and [`Event::Connected`] report the progress.
 ///
-/// The new connection goes on after the last message in the stream, so nothing that the server has stored is lost or comes
-/// twice. What is not stored is gone: who was typing, and the pieces of an answer. An answer that is still being given
-/// begins anew with [`Event::MessageStreamStarted`] and all of its text so far; one that has ended comes as
+/// A new connection continues after the last message in the stream, so stored messages are neither lost nor repeated.
+/// Events that are not stored are lost: typing indicators, and the tokens of a response. A response that is still in
+/// progress starts again with [`Event::MessageStreamStarted`] and all of its text so far; one that has ended is an
 /// [`Event::MessageCreated`].
 ///
-/// When the server leaves a message out, another connection is to bring it. Where the stream cannot be complete, an
-/// [`Event::Gap`] tells which messages to read with [`list_messages`](crate::Client::list_messages).
+/// If the server skips a message, the session reconnects to get it. If the stream cannot be complete, an [`Event::Gap`]
+/// reports which messages to read with [`list_messages`](crate::Client::list_messages).
 ///
-/// # The end
+/// # End of the session
 ///
-/// The stream ends with an error when another connection would not help: the key is revoked (close code 4001 or status
-/// 401), the chat is deleted (4004, 404), the request is refused (400 and most other statuses from 400 to 499), the server
-/// does not understand this client (1002, 1003, 1007, 1009), it is done with the session (1000), any close code from 4000
-/// to 4007, or an event is larger than [`max_response_bytes`](crate::ClientBuilder::max_response_bytes).
-/// It ends without one when the application has [closed](Session::close) the session.
+/// The stream ends with an error if another connection would not help: the key is revoked (close code 4001 or status
+/// 401), the chat is deleted (4004, 404), the request is rejected (400 and most other statuses from 400 to 499), the
+/// server reports a protocol error (1002, 1003, 1007, 1009), it closes the session normally (1000) or with any close
+/// code from 4000 to 4007, or an event is larger than [`max_response_bytes`](crate::ClientBuilder::max_response_bytes).
+/// It ends without an error after the application has [closed](Session::close) the session.
 ///
 /// # Own messages
 ///
-/// [`send`](Session::send) comes to a [`Receipt`](crate::Receipt). The stream shows the same as
-/// [`Event::MessageReceived`], at its place between the messages of others. When the connection was lost in between, the
-/// message comes as [`Event::MessageCreated`] instead, with the `client_message_id` under which it was sent, and
-/// counts as the acknowledgement. So whoever goes by the stream alone sees each message once.
+/// [`send`](Session::send) returns a [`Receipt`](crate::Receipt). The stream yields the same data as
+/// [`Event::MessageReceived`], in order with the messages of others. If the connection was lost before the
+/// acknowledgement, the message is an [`Event::MessageCreated`] instead, with the `client_message_id` with which it was
+/// sent, and counts as the acknowledgement. An application that relies on the stream alone therefore sees each message
+/// once.
 ///
 /// # Slow readers
 ///
-/// What the application has not taken waits, up to [`buffer_bytes`](crate::Connect::buffer_bytes). Then the connection is
-/// not read, and the server waits in turn. After 5 seconds of that it is closed, so that pings are not left unanswered:
-/// [`DisconnectReason::Overflow`](crate::DisconnectReason::Overflow). What waits is kept; when the application has taken
-/// half of it, a new connection goes on after it.
+/// Unread events are buffered up to [`buffer_bytes`](crate::Connect::buffer_bytes). When the buffer is full, the
+/// connection is not read, which applies backpressure to the server. After 5 seconds the connection is closed, because
+/// pings would remain unanswered: [`DisconnectReason::Overflow`](crate::DisconnectReason::Overflow). The buffered
+/// events are kept; when the application has read half of them, a new connection continues after the last one.
 ///
-/// Acknowledgements come over the same connection, so unread events hold them up, and what is
-/// [sent](Sender::send) meanwhile runs out of time. Each message sent is an event too: [`Event::MessageReceived`]. Whoever
-/// only sends drops the [`Events`]; then nothing is kept, and nothing waits.
+/// Acknowledgements arrive over the same connection, so unread events block them, and pending [sends](Sender::send)
+/// time out. Every sent message is also an event, [`Event::MessageReceived`]. An application that only sends should
+/// drop the [`Events`]; then nothing is buffered.
 ///
 /// # Keep-alive
 ///
-/// Pings of the server are answered, and the session sends its own every 20 to 25 seconds. A connection on which nothing
-/// was heard for a minute is replaced.
+/// The session answers the server's pings and sends its own every 20 to 25 seconds. A connection without any data from
+/// the server for a minute is replaced.
 ///
 /// ```no_run
 /// # async fn show(client: parlor_sdk::Client, chat_id: parlor_sdk::uuid::Uuid) -> Result<(), parlor_sdk::Error> {
@@ -72,7 +73,7 @@ use crate::realtime::sender::Sender;
 ///
 /// let (sender, mut events) = client.connect(chat_id, "user123").after_seq(0).await?.split();
 /// tokio::spawn(async move {
-///     if let Err(error) = sender.send("Is anybody there?").await {
+///     if let Err(error) = sender.send("Hello!").await {
 ///         eprintln!("not sent: {error}");
 ///     }
 /// });
@@ -99,50 +100,49 @@ impl Session {
         Self { sender, events }
     }
 
-    /// The next event: [`Events::next`].
+    /// Returns the next event: [`Events::next`].
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         self.events.next().await
     }
 
-    /// A message to be sent: [`Sender::send`].
+    /// Creates a message to send: [`Sender::send`].
     pub fn send(&self, content: impl Into<String>) -> OutgoingMessage {
         self.sender.send(content)
     }
 
-    /// Tells the others that the user is typing: [`Sender::typing`].
+    /// Tells the other participants that the user is typing: [`Sender::typing`].
     pub fn typing(&self) {
         self.sender.typing();
     }
 
-    /// Stops the answer that an assistant is giving: [`Sender::cancel`].
+    /// Cancels the assistant's current response: [`Sender::cancel`].
     ///
     /// # Errors
     ///
-    /// As [`Sender::cancel`].
+    /// Same as [`Sender::cancel`].
     pub async fn cancel(&self) -> Result<(), Error> {
         self.sender.cancel().await
     }
 
-    /// The last place of the chat that the application has taken: [`Events::position`].
+    /// Returns the last sequence number that the application has read: [`Events::position`].
     pub fn position(&self) -> u64 {
         self.events.position()
     }
 
-    /// A handle for another task that sends.
+    /// Returns a handle for another task that sends.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// The two halves, for two tasks. The session lasts until both are dropped.
+    /// Splits the session into halves for two tasks. The session lasts until both are dropped.
     pub fn split(self) -> (Sender, Events) {
         (self.sender, self.events)
     }
 
-    /// Closes the session: [`Sender::close`]. Events that have not been taken are dropped; [`split`](Session::split) first
-    /// to take them.
+    /// Closes the session: [`Sender::close`]. Unread events are dropped; [`split`](Session::split) first to keep them.
     pub async fn close(self) {
         let Self { sender, events } = self;
-        // Nobody reads any more, so nothing holds up the acknowledgements.
+        // Without a reader, unread events do not block acknowledgements.
         drop(events);
         sender.close().await;
     }
@@ -156,10 +156,10 @@ impl Stream for Session {
     }
 }
 
-/// The events of a [`Session`]: a [`Stream`], whose combinators are in `futures-util`; for a plain loop
-/// [`next`](Events::next) is enough.
+/// The events of a [`Session`]: a [`Stream`]; combinators are in `futures-util`, and [`next`](Events::next) suffices
+/// for a plain loop.
 ///
-/// When it is dropped the session goes on for those who [send](Sender).
+/// Dropping it does not end the session for its [`Sender`]s.
 #[must_use = "a stream does nothing until it is read"]
 pub struct Events {
     reader: Reader,
@@ -171,15 +171,15 @@ impl Events {
         Self { reader, position }
     }
 
-    /// The next event; none after the session was closed, and after an error, which is the end of the session. Dropping the
-    /// future loses nothing.
+    /// Returns the next event; none after the session was closed, and after an error, which ends the session. Cancel
+    /// safe.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// The last place of the chat that the application has taken: the [`seq`](Event::seq) of the last event that has one,
-    /// and before that where the session has begun. With it as [`after_seq`](crate::Connect::after_seq), another session
-    /// goes on from here, in this process or the next.
+    /// Returns the last sequence number that the application has read: the [`seq`](Event::seq) of the last event that
+    /// has one, initially the start of the session. Another session, in this process or the next, continues from here
+    /// with it as [`after_seq`](crate::Connect::after_seq).
     pub fn position(&self) -> u64 {
         self.position
     }

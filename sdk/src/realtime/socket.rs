@@ -1,4 +1,4 @@
-//! One WebSocket connection: tungstenite, and the only file that knows it.
+//! A WebSocket connection. Only this file uses tungstenite.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::realtime::close_code::{self, Loss};
 use crate::realtime::event::Event;
 use crate::redact::Secrets;
 
-/// How much is read and written at a time, in bytes. Each connection holds this twice.
+/// Size of the read buffer and of the write buffer of a connection, in bytes.
 const BUFFER: usize = 16 * 1024;
-/// How much may wait to be written, in bytes: more than all messages that may be under way.
+/// Maximum number of unwritten bytes: more than all unacknowledged messages together.
 const MAX_UNWRITTEN: usize = 8 * 1024 * 1024;
 
 pub(crate) struct Socket {
     stream: WebSocketStream<Upgraded>,
     is_flushed: bool,
     max_frame_bytes: usize,
-    /// What the server must not bring into an error or a log.
+    /// Secrets to remove from the server's texts.
     secrets: Arc<Secrets>,
 }
 
-/// What was read.
+/// Incoming data.
 pub(crate) enum Heard {
     Text(Utf8Bytes),
-    /// Nothing to look at, but the server is alive.
+    /// A control or binary frame, which only shows that the server is alive.
     SignOfLife,
 }
 
@@ -49,7 +49,7 @@ impl Socket {
         Self { stream, is_flushed: true, max_frame_bytes, secrets }
     }
 
-    /// Queues a text frame; `next` writes it.
+    /// Queues a text frame, which `next` writes.
     pub(crate) fn write(&mut self, text: String) -> Result<(), Loss> {
         self.queue(Message::text(text))
     }
@@ -67,7 +67,7 @@ impl Socket {
         self.stream.start_send_unpin(message).map_err(|error| self.loss(&error))
     }
 
-    /// Writes what is queued and, if `reads`, waits for what comes. Dropping the future loses nothing.
+    /// Writes queued frames and, if `reads`, waits for incoming data. Cancel safe.
     pub(crate) async fn next(&mut self, reads: bool) -> Result<Heard, Loss> {
         poll_fn(|context| self.poll(context, reads)).await
     }
@@ -87,16 +87,16 @@ impl Socket {
             Some(Ok(Message::Text(text))) => Ok(Heard::Text(text)),
             Some(Ok(Message::Close(frame))) => Err(self.closed(frame)),
             Some(Ok(_)) => {
-                // The answer to a ping has been queued.
+                // The pong to a ping has been queued.
                 self.is_flushed = false;
                 Ok(Heard::SignOfLife)
             }
             Some(Err(error)) => Err(self.loss(&error)),
-            None => Err(Loss::Broken("the server closed it without a word".to_owned())),
+            None => Err(Loss::Broken("the server closed it without a close frame".to_owned())),
         })
     }
 
-    /// Tells the server, if that can be done at once, and closes the connection.
+    /// Closes the connection, after a close frame if a code is given and the frame can be written at once.
     pub(crate) fn hang_up(mut self, code: Option<u16>) {
         if let Some(code) = code
             && self.say_goodbye(code).is_ok()
@@ -105,7 +105,7 @@ impl Socket {
         }
     }
 
-    /// The event in a text frame. What an error event says is shown to people, so it is without secrets.
+    /// Parses the event in a text frame. Error events are redacted because they are shown to people.
     pub(crate) fn event(&self, text: &str) -> Event {
         let mut event = Event::from_json(text);
         if let Event::Error(error) = &mut event {

@@ -1,4 +1,4 @@
-//! The task that owns the connection of a session: it tells the machine what happens, and does what the machine says.
+//! The session task: owns the connection, passes inputs to the machine and executes its effects.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -24,10 +24,10 @@ use crate::realtime::socket::{Heard, Socket};
 const TYPING: &str = r#"{"type":"typing"}"#;
 const CANCEL: &str = r#"{"type":"cancel"}"#;
 
-/// What the application asks of the connection that is open now, if there is one.
+/// A request for the current connection only.
 pub(crate) enum Signal {
     Typing,
-    /// Answered with whether there is a connection.
+    /// The reply is whether there is a connection.
     Cancel(oneshot::Sender<bool>),
 }
 
@@ -39,41 +39,42 @@ pub(crate) struct Task {
     pub(crate) machine: Machine,
     pub(crate) socket: Option<Socket>,
     pub(crate) events: Writer,
-    /// Left waiting while the outbox is full.
+    /// Not received from while the outbox is full.
     pub(crate) messages: mpsc::Receiver<Outgoing>,
-    /// Never left waiting: what they ask for is worth nothing later, or worse.
+    /// Always received from: a delayed signal is useless or harmful.
     pub(crate) signals: mpsc::Receiver<Signal>,
     pub(crate) close: Arc<Notify>,
-    /// Whether the connection is not read because the application takes no events, for who waits for an acknowledgement.
+    /// Whether the connection is not read because the application reads no events; read by callers that wait for an
+    /// acknowledgement.
     pub(crate) is_held_up: Arc<AtomicBool>,
-    /// Nothing more is sent.
+    /// Whether the session is being closed: nothing more is sent.
     pub(crate) is_closing: bool,
 }
 
-/// What the task waits for besides.
+/// Futures that the task waits for.
 #[derive(Default)]
 struct Waits {
     opening: Option<Opening>,
     pause: Option<Pause>,
-    /// Kept while the deadline stays the same: most frames do not move it.
+    /// Kept while the deadline stays the same, because most frames do not change it.
     timer: Option<(Instant, Pause)>,
 }
 
-/// Of all that is waited for, what came first.
+/// The first of the awaited inputs.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Happened {
     Sent(Outgoing),
     Signalled(Signal),
-    /// There are no senders any more.
+    /// All senders were dropped.
     Alone,
-    /// The outbox was full, and somebody has stopped waiting.
+    /// The outbox was full, and a caller has stopped waiting.
     GivenUp,
     Closing,
     Heard(Result<Heard, Loss>),
     Opened(Result<(Socket, Connected), Error>),
     Paused,
     Reached,
-    /// The application has read, or will not read any more.
+    /// The application has read events, or dropped the reader.
     Read,
 }
 
@@ -140,7 +141,7 @@ impl Task {
         match happened {
             Happened::Sent(message) => self.send(now, message),
             Happened::Signalled(signal) => {
-                // It does not overtake what was sent before.
+                // A signal must not overtake messages that were sent before it.
                 while self.machine.takes_messages()
                     && let Ok(message) = self.messages.try_recv()
                 {
@@ -149,7 +150,7 @@ impl Task {
                 self.obey(signal);
             }
             Happened::Closing => {
-                // What was asked for before counts, even if it has not been looked at.
+                // Accept everything that was sent before the session was closed.
                 while let Ok(message) = self.messages.try_recv() {
                     self.send(now, message);
                 }
@@ -184,13 +185,13 @@ impl Task {
                 waits.timer = None;
                 self.machine.reached(now);
             }
-            // The next round sees what has changed.
+            // Handled at the start of the next iteration.
             Happened::Alone | Happened::GivenUp | Happened::Read => {}
         }
     }
 
     fn send(&mut self, now: Instant, message: Outgoing) {
-        // Otherwise its sender learns from the lost reply that the session is over.
+        // Otherwise the caller learns from the dropped reply that the session has ended.
         if !self.is_closing {
             self.machine.send(now, message);
         }
@@ -201,7 +202,7 @@ impl Task {
             Signal::Typing => {
                 self.machine.signal(TYPING);
             }
-            // Whoever does not wait any more does not want to know.
+            // The send fails if the caller has stopped waiting.
             Signal::Cancel(reply) => drop(reply.send(self.machine.signal(CANCEL))),
         }
     }

@@ -67,8 +67,8 @@ fn a_server_elsewhere_is_reached_through_the_proxy_unless_told_otherwise() {
 #[test]
 fn a_proxy_that_wants_credentials_is_told_of_with_and_without_a_tunnel() {
     for (url, proxy_variable, words) in [
-        ("http://parlor.invalid", "HTTP_PROXY", "a proxy wants credentials"),
-        ("https://parlor.invalid", "HTTPS_PROXY", "the proxy wants credentials (407)"),
+        ("http://parlor.invalid", "HTTP_PROXY", "the proxy requires credentials; add"),
+        ("https://parlor.invalid", "HTTPS_PROXY", "the proxy requires credentials (407)"),
     ] {
         let proxy = Server::start([answer(407, &[("Proxy-Authenticate", "Basic realm=\"proxy\"")], "")]);
         let ran = run_the_client(&[("PARLOR_URL", url), ("PARLOR_API_KEY", KEY), (proxy_variable, proxy.url())]);
@@ -100,5 +100,5 @@ fn without_certificate_roots_only_https_is_refused() {
     assert!(ran.status.success(), "{}", output(&ran));
     let ran = run_the_client(&[&no_roots[..], &[("PARLOR_URL", "https://localhost")]].concat());
     assert!(!ran.status.success());
-    assert!(output(&ran).contains("TLS cannot be set up"), "{}", output(&ran));
+    assert!(output(&ran).contains("TLS cannot be configured"), "{}", output(&ran));
 }

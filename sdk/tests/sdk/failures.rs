@@ -53,7 +53,7 @@ async fn a_body_that_is_no_problem_is_kept_too() {
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
     assert_eq!(error.body(), Some("<h1>Forbidden</h1>"));
     assert!(error.problem().is_none() && error.code().is_none() && error.request_id().is_none());
-    assert!(error.to_string().contains("403 Forbidden, without a problem document"), "{error}");
+    assert!(error.to_string().contains("403 Forbidden without a problem document"), "{error}");
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ async fn a_server_that_does_not_say_where_the_list_goes_on_is_not_followed() {
         let server = Server::start(script);
         let error = read(all(&client(&server))).await.1.unwrap();
         assert_eq!(error.kind(), ErrorKind::Decode);
-        assert_eq!(error.to_string(), "list_messages: the server says that the list goes on, but not where");
+        assert_eq!(error.to_string(), "list_messages: the server reports more items but returns no new cursor");
         assert_eq!(server.requests().len(), requests);
     }
 }

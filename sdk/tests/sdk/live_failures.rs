@@ -56,7 +56,7 @@ async fn the_first_connection_is_tried_as_often_as_a_call() {
 async fn what_does_not_speak_the_protocol_is_refused() {
     let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
     for (step, message) in [
-        (server::done("{}"), "no WebSocket connection"),
+        (server::done("{}"), "not a WebSocket upgrade"),
         (server::raw(format!("{switched}\r\n")), "Sec-WebSocket-Accept"),
         (server::raw(format!("{switched}Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")), "-Accept"),
     ] {
@@ -252,7 +252,7 @@ async fn a_message_whose_acknowledgement_waits_behind_unread_events_says_so() {
         let session = patiently(connect).await.unwrap();
         let error = patiently(session.send("Hello?").timeout(passes)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert!(error.to_string().contains("the events of the session are not read"), "{error}");
+        assert!(error.to_string().contains("the session's events are not read"), "{error}");
         assert!(error.was_maybe_processed());
         server.finish().await;
     }

@@ -62,7 +62,7 @@ async fn a_tls_alert_is_told() {
     for alert in [40, 70, 112, 49] {
         let error = failure_of("https", vec![21, 3, 3, 0, 2, 2, alert]).await;
         assert_eq!(error.kind(), ErrorKind::Connect, "{alert}");
-        assert!(error.to_string().contains("refused the TLS handshake"), "{error}");
+        assert!(error.to_string().contains("rejected the TLS handshake"), "{error}");
     }
 }
 
@@ -76,12 +76,12 @@ async fn http_to_a_tls_port_is_told() {
 async fn a_head_that_is_too_large_is_told() {
     let head = format!("HTTP/1.1 200 OK\r\nX-Padding: {}\r\n\r\n", "x".repeat(1024 * 1024));
     let error = failure_of("http", head.into_bytes()).await;
-    assert!(error.to_string().contains("larger than the SDK reads"), "{error}");
+    assert!(error.to_string().contains("larger than the SDK accepts"), "{error}");
 }
 
 #[tokio::test]
 async fn statuses_of_proxies_and_of_too_large_requests_are_told() {
-    for (status, words) in [(407, "a proxy wants credentials"), (431, "the headers of the request are larger")] {
+    for (status, words) in [(407, "the proxy requires credentials"), (431, "the request headers are larger")] {
         let server = Server::start([answer(status, &[], ""), created(CHAT)]);
         let error = client(&server).create_chat(new_chat()).await.unwrap_err();
         assert_eq!((error.attempts(), server.requests().len()), (1, 1));
@@ -134,7 +134,7 @@ async fn the_error_says_why_a_call_was_not_repeated() {
         (vec![unavailable(), unavailable(), unavailable()], 60, 9, RetryStop::AttemptsExhausted, "no attempts left"),
         (vec![unavailable(), unavailable()], 60, 1, RetryStop::BudgetExhausted, "retry budget is exhausted"),
         (vec![answer(503, &[("Retry-After", "9")], "")], 5, 9, RetryStop::DeadlineReached, "no time left"),
-        (vec![late()], 60, 9, RetryStop::RetryAfterTooLong, "longer wait"),
+        (vec![late()], 60, 9, RetryStop::RetryAfterTooLong, "Retry-After exceeds"),
         (vec![problem(404, "chat_not_found")], 60, 9, RetryStop::NotRetryable, "not retryable"),
     ] {
         let server = Server::start(script);

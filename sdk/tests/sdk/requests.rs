@@ -215,13 +215,13 @@ fn a_setting_that_is_not_usable_is_refused_when_the_client_is_built() {
     for (expected, builder) in [
         ("http://", Client::builder("localhost:8000", KEY)),
         ("API key", Client::builder("http://localhost:8000", "two words")),
-        ("connect time-out", builder().connect_timeout(Duration::ZERO)),
-        ("attempt time-out", builder().attempt_timeout(Duration::ZERO)),
-        ("total time-out", builder().total_timeout(Duration::ZERO)),
+        ("connect timeout", builder().connect_timeout(Duration::ZERO)),
+        ("attempt timeout", builder().attempt_timeout(Duration::ZERO)),
+        ("total timeout", builder().total_timeout(Duration::ZERO)),
         ("user agent", builder().user_agent("line\nbreak")),
         ("Call::idempotency_key", builder().header("Idempotency-Key", "x")),
         // The first one wins.
-        ("connect time-out", builder().connect_timeout(Duration::ZERO).user_agent("line\nbreak")),
+        ("connect timeout", builder().connect_timeout(Duration::ZERO).user_agent("line\nbreak")),
     ] {
         let error = builder.build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);

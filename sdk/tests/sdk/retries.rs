@@ -183,7 +183,7 @@ async fn the_whole_call_has_its_time_too() {
     let error = client.create_chat(new_chat()).await.unwrap_err();
     // 15 s, a pause, 15 s, a pause, and the third attempt ends when 40 s are over.
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 3));
-    assert!(error.to_string().contains("call's time"), "{error}");
+    assert!(error.to_string().contains("call's deadline"), "{error}");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ impl Desk {
             .metadata("department", department)
             .metadata("desk", self.name);
         println!("open for {department}:");
-        let mut chats = self.client.chats().filter(open).order(Order::Asc).items();
+        let mut chats = self.client.list_chats().filter(open).order(Order::Asc).items();
         while let Some(chat) = chats.next().await {
             let chat = chat?;
             println!("  {} ({} messages, {})", chat.title, chat.message_count, chat.status);
@@ -141,7 +141,7 @@ impl Desk {
 
     /// Deletes the chats of this run. The list goes on at a cursor, so it skips none while they go.
     async fn clear(&self) -> Result<(), parlor_sdk::Error> {
-        let mut chats = self.client.chats().filter(ChatFilter::new().metadata("desk", self.name)).items();
+        let mut chats = self.client.list_chats().filter(ChatFilter::new().metadata("desk", self.name)).items();
         while let Some(chat) = chats.next().await {
             let chat = chat?;
             self.client.delete_chat(chat.id).force().await?;

@@ -15,7 +15,7 @@ impl BaseUrl {
     /// Error messages do not contain the address, because it may contain a password.
     pub(crate) fn parse(address: &str) -> Result<Self, Error> {
         let url = Url::parse(address).map_err(|error| {
-            Error::configuration("the base URL is not a valid URL; example: http://localhost:8000").caused_by(error)
+            Error::configuration("the base URL is not a valid URL; example: http://localhost:8000").with_source(error)
         })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::configuration(

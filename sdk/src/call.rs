@@ -10,18 +10,19 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 
-use crate::answer::Answer;
-use crate::attempts;
-use crate::client::{Client, Settings};
+use crate::client::{Client, ClientSettings};
 use crate::error::Error;
-use crate::headers::{self, IDEMPOTENCY_KEY, Names, X_API_KEY};
-use crate::idempotency::IdempotencyKey;
+use crate::headers::{self, HeaderNames, IDEMPOTENCY_KEY, X_API_KEY};
+use crate::idempotency_key::IdempotencyKey;
 use crate::message::NewMessage;
 use crate::operation::Operation;
+use crate::path_and_query::Query;
+use crate::prepared_call::PreparedCall;
+use crate::raw_response::RawResponse;
 use crate::redact::Secrets;
 use crate::response::Response;
-use crate::retry::RetryStop;
-use crate::target::Query;
+use crate::retry_loop;
+use crate::retry_policy::RetryStop;
 use crate::transport::Request;
 
 /// Accepted media types: the models, and the problem document of an error response.
@@ -59,21 +60,21 @@ pub struct Call<T> {
     client: Client,
     operation: Operation,
     /// The request parts, or the first error.
-    draft: Result<Draft, Error>,
+    draft: Result<RequestDraft, Error>,
     decode: Decode<T>,
 }
 
 /// Converts a successful response to the call's value.
-pub(crate) type Decode<T> = fn(&Answer) -> serde_json::Result<T>;
+pub(crate) type Decode<T> = fn(&RawResponse) -> serde_json::Result<T>;
 
 /// Decodes the response body as JSON.
-pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> serde_json::Result<T> {
-    serde_json::from_slice(&answer.body)
+pub(crate) fn decode_json<T: DeserializeOwned>(response: &RawResponse) -> serde_json::Result<T> {
+    serde_json::from_slice(&response.body)
 }
 
 /// The request parts that are specific to one call.
 #[derive(Clone)]
-struct Draft {
+struct RequestDraft {
     path: String,
     query: Query,
     payload: Payload,
@@ -86,7 +87,7 @@ struct Draft {
 /// The source of the request body.
 #[derive(Clone)]
 pub(crate) enum Payload {
-    Nothing,
+    Empty,
     Json(Bytes),
     /// A message, whose body depends on the idempotency key.
     Message(NewMessage),
@@ -95,7 +96,7 @@ pub(crate) enum Payload {
 impl Payload {
     fn into_body(self, key: Option<&IdempotencyKey>) -> Option<Bytes> {
         match self {
-            Self::Nothing => None,
+            Self::Empty => None,
             Self::Json(body) => Some(body),
             Self::Message(message) => Some(message.into_body(key.map_or("", IdempotencyKey::as_str)).into()),
         }
@@ -115,7 +116,7 @@ impl<T> Call<T> {
         decode: Decode<T>,
     ) -> Self {
         let draft = path.and_then(|path| {
-            Ok(Draft {
+            Ok(RequestDraft {
                 path,
                 query: Query::default(),
                 payload: payload?,
@@ -131,7 +132,7 @@ impl<T> Call<T> {
     /// Sets the maximum time for the call, including all attempts and the delays between them, measured from when it is
     /// awaited. Replaces the client's [`total_timeout`](crate::ClientBuilder::total_timeout).
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.amend(|draft| {
+        self.modify(|draft| {
             draft.timeout = Some(timeout);
             Ok(())
         })
@@ -152,7 +153,7 @@ impl<T> Call<T> {
     /// # }
     /// ```
     pub fn deadline(self, deadline: Instant) -> Self {
-        self.amend(|draft| {
+        self.modify(|draft| {
             draft.deadline = Some(deadline);
             Ok(())
         })
@@ -161,7 +162,7 @@ impl<T> Call<T> {
     /// Adds a header to this call. Replaces an earlier header with the same name, including one set on the client. The
     /// headers listed at [`ClientBuilder::header`](crate::ClientBuilder::header) cannot be set.
     pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
-        self.amend(|draft| {
+        self.modify(|draft| {
             let (name, value) = headers::parse(name, value).map_err(Error::invalid_call)?;
             draft.headers.insert(name, value);
             Ok(())
@@ -190,7 +191,7 @@ impl<T> Call<T> {
     /// ```
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {
         let keyed = self.operation.is_keyed();
-        self.amend(|draft| {
+        self.modify(|draft| {
             if !keyed {
                 return Err(Error::invalid_call("this operation does not use an idempotency key"));
             }
@@ -199,9 +200,9 @@ impl<T> Call<T> {
         })
     }
 
-    pub(crate) fn amend_query(self, change: impl FnOnce(&mut Query) -> Result<(), Error>) -> Self {
+    pub(crate) fn modify_query(self, change: impl FnOnce(&mut Query) -> Result<(), Error>) -> Self {
         let operation = self.operation;
-        self.amend(|draft| {
+        self.modify(|draft| {
             change(&mut draft.query)?;
             debug_assert!(draft.query.names().all(|name| operation.query().contains(&name)), "{:?}", draft.query);
             Ok(())
@@ -218,12 +219,12 @@ impl<T> Call<T> {
     }
 
     /// Returns a copy of the call, or none if its settings are invalid.
-    pub(crate) fn another(&self) -> Option<Self> {
+    pub(crate) fn try_clone(&self) -> Option<Self> {
         let draft = self.draft.as_ref().ok()?.clone();
         Some(Self { client: self.client.clone(), operation: self.operation, draft: Ok(draft), decode: self.decode })
     }
 
-    fn amend(self, change: impl FnOnce(&mut Draft) -> Result<(), Error>) -> Self {
+    fn modify(self, change: impl FnOnce(&mut RequestDraft) -> Result<(), Error>) -> Self {
         let draft = self.draft.and_then(|mut draft| {
             change(&mut draft)?;
             Ok(draft)
@@ -257,21 +258,21 @@ impl<T> Call<T> {
     /// Same as awaiting the call itself; see [`Error`].
     pub async fn with_response(self) -> Result<Response<T>, Error> {
         let Self { client, operation, draft, decode } = self;
-        let draft = draft.map_err(|error| error.in_call(operation, 0, None, false))?;
-        let call = draft.into_prepared(operation, &client.inner.settings);
-        let (answer, attempts) = attempts::make(&client.inner, &call).await?;
+        let draft = draft.map_err(|error| error.with_call(operation, 0, None, false))?;
+        let call = draft.prepare(operation, &client.inner.settings);
+        let (response, attempts) = retry_loop::execute(&client.inner, &call).await?;
         let key = call.key();
-        match decode(&answer) {
-            Ok(value) => Ok(Response::new(value, answer.status, answer.headers, attempts, key.map(str::to_owned))),
+        match decode(&response) {
+            Ok(value) => Ok(Response::new(value, response.status, response.headers, attempts, key.map(str::to_owned))),
             Err(error) => {
-                let what = answer.describe(&call.request.url);
+                let what = response.describe(&call.request.url);
                 let message = format!("the response is a success, but does not match the contract: {what}");
                 Err(Error::decode(message)
-                    .caused_by(error)
-                    .in_answer(answer.into_refusal())
+                    .with_source(error)
+                    .with_response_details(response.into_error_response())
                     .redact(&Secrets::of(&call.request.headers))
-                    .in_call(operation, attempts, key, true)
-                    .stopped_by(RetryStop::NotRetryable))
+                    .with_call(operation, attempts, key, true)
+                    .with_retry_stop(RetryStop::NotRetryable))
             }
         }
     }
@@ -294,39 +295,19 @@ impl<T> fmt::Debug for Call<T> {
             Ok(draft) => call
                 .field("path", &draft.path)
                 .field("query", &draft.query)
-                .field("headers", &Names(&draft.headers))
+                .field("headers", &HeaderNames(&draft.headers))
                 .field("timeout", &draft.timeout)
                 .field("deadline", &draft.deadline)
                 .field("idempotency_key", &draft.idempotency_key),
-            Err(error) => call.field("refused", error),
+            Err(error) => call.field("error", error),
         };
         call.finish_non_exhaustive()
     }
 }
 
-/// A request ready to be sent, identical in every attempt.
-pub(crate) struct Prepared {
-    pub(crate) operation: Operation,
-    pub(crate) request: Request,
-    idempotency_key: Option<IdempotencyKey>,
-    timeout: Duration,
-    deadline: Option<Instant>,
-}
-
-impl Prepared {
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.idempotency_key.as_ref().map(IdempotencyKey::as_str)
-    }
-
-    /// Returns the deadline of a call that starts now, or none if it is beyond the clock's range.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.deadline.into_iter().chain(now.checked_add(self.timeout)).min()
-    }
-}
-
-impl Draft {
+impl RequestDraft {
     /// Inserts the SDK's own headers last so that no other header replaces them.
-    fn into_prepared(self, operation: Operation, settings: &Settings) -> Prepared {
+    fn prepare(self, operation: Operation, settings: &ClientSettings) -> PreparedCall {
         let idempotency_key = operation.is_keyed().then(|| self.idempotency_key.unwrap_or_else(IdempotencyKey::random));
         let mut headers = settings.headers.clone();
         for (name, value) in &self.headers {
@@ -344,7 +325,7 @@ impl Draft {
         let method = Method::from_bytes(operation.method().as_bytes()).expect("the operation table has valid methods");
         let mut url = settings.base_url.join(&self.path);
         self.query.write_to(&mut url);
-        Prepared {
+        PreparedCall {
             operation,
             request: Request { method, url, headers, body },
             idempotency_key,

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use crate::chat::Status;
 use crate::error::Error;
-use crate::metadata::Given;
-use crate::model::Status;
+use crate::metadata::MetadataInput;
 
 /// The request body of [`Client::update_chat`](crate::Client::update_chat). Members that are not set stay unchanged.
 ///
@@ -30,7 +30,7 @@ pub struct ChatPatch {
     /// A JSON merge patch (RFC 7396) for the metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
-    metadata: Option<Given>,
+    metadata: Option<MetadataInput>,
     /// The new status.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(inline))]
@@ -53,7 +53,7 @@ impl ChatPatch {
     /// added or replaced, nested objects are merged, and members that are `null` are removed. The result has the limits
     /// of [`NewChat::metadata`](crate::NewChat::metadata).
     pub fn metadata(mut self, patch: impl Serialize) -> Self {
-        self.metadata = Given::new(&patch);
+        self.metadata = MetadataInput::new(&patch);
         self
     }
 
@@ -74,7 +74,7 @@ impl ChatPatch {
     }
 
     pub(crate) fn into_body(self) -> Result<Vec<u8>, Error> {
-        self.metadata.as_ref().map_or(Ok(()), Given::check)?;
+        self.metadata.as_ref().map_or(Ok(()), MetadataInput::check)?;
         Ok(serde_json::to_vec(&self).expect("strings and checked metadata are JSON"))
     }
 }

@@ -2,16 +2,16 @@
 
 use uuid::Uuid;
 
-use crate::answer::Answer;
 use crate::call::{self, Call, Payload};
+use crate::chat::{Chat, ChatDeleted, ChatDetails, ChatSummary};
 use crate::chat_patch::ChatPatch;
 use crate::client::Client;
 use crate::list::List;
-use crate::model::{Chat, ChatDeleted, ChatDetails, ChatSummary};
 use crate::new_chat::NewChat;
 use crate::operation::{CREATE_CHAT, DELETE_CHAT, GET_CHAT, LIST_CHATS, LIST_USER_CHATS, UPDATE_CHAT};
-use crate::target;
-use crate::wire::{ChatList, ChatPage};
+use crate::pages::{ChatList, ChatPage};
+use crate::path_and_query;
+use crate::raw_response::RawResponse;
 
 impl Client {
     /// Creates a chat for a user, who is created if unknown.
@@ -40,7 +40,7 @@ impl Client {
     /// [`ErrorKind`](crate::ErrorKind) if there is no usable response.
     pub fn create_chat(&self, chat: NewChat) -> Call<Chat> {
         let body = chat.into_body().map(|body| Payload::Json(body.into()));
-        Call::new(self, CREATE_CHAT, Ok(CREATE_CHAT.path().to_owned()), body, call::json)
+        Call::new(self, CREATE_CHAT, Ok(CREATE_CHAT.path().to_owned()), body, call::decode_json)
     }
 
     /// Gets a chat with its status and message count.
@@ -63,7 +63,13 @@ impl Client {
     /// Awaiting the call fails with the code `chat_not_found` if the tenant has no such chat; otherwise as
     /// [`create_chat`](Client::create_chat).
     pub fn get_chat(&self, chat_id: Uuid) -> Call<ChatDetails> {
-        Call::new(self, GET_CHAT, Ok(target::of_chat(GET_CHAT, chat_id)), Ok(Payload::Nothing), call::json)
+        Call::new(
+            self,
+            GET_CHAT,
+            Ok(path_and_query::chat_path(GET_CHAT, chat_id)),
+            Ok(Payload::Empty),
+            call::decode_json,
+        )
     }
 
     /// Lists a user's chats, newest first unless [`order`](List::order) is set.
@@ -87,10 +93,10 @@ impl Client {
     ///
     /// Reading the list fails with the code `user_not_found` if the tenant has no such user, with `no_chats` if the
     /// user has no chats, and with [`InvalidCall`](crate::ErrorKind::InvalidCall) for the ids that cannot be a path
-    /// segment: the empty one, `.` and `..`. [`chats`](Client::chats) with a filter for the user returns an empty list
+    /// segment: the empty one, `.` and `..`. [`list_chats`](Client::list_chats) with a filter for the user returns an empty list
     /// in the first two cases and accepts these ids. Otherwise as [`get_chat`](Client::get_chat).
     pub fn list_user_chats(&self, user_id: impl AsRef<str>) -> List<ChatSummary> {
-        List::new::<ChatList>(self, LIST_USER_CHATS, target::of_user(LIST_USER_CHATS, user_id.as_ref()))
+        List::new::<ChatList>(self, LIST_USER_CHATS, path_and_query::user_path(LIST_USER_CHATS, user_id.as_ref()))
     }
 
     /// Lists the tenant's chats, newest first unless [`order`](List::order) is set: all of them, or those that match a
@@ -105,7 +111,7 @@ impl Client {
     /// # let server = server::Server::start([server::chat_page(&[server::CHAT], None)]);
     /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
     /// let open = ChatFilter::new().status(Status::Active).metadata("department", "technical");
-    /// let mut chats = client.chats().filter(open).items();
+    /// let mut chats = client.list_chats().filter(open).items();
     /// while let Some(chat) = chats.next().await {
     ///     println!("{} has an open chat", chat?.user_id);
     /// }
@@ -118,7 +124,7 @@ impl Client {
     ///
     /// Reading the list fails with [`InvalidCall`](crate::ErrorKind::InvalidCall) if the filter is invalid; otherwise
     /// as [`create_chat`](Client::create_chat).
-    pub fn chats(&self) -> List<ChatDetails> {
+    pub fn list_chats(&self) -> List<ChatDetails> {
         List::new::<ChatPage>(self, LIST_CHATS, Ok(LIST_CHATS.path().to_owned()))
     }
 
@@ -151,7 +157,7 @@ impl Client {
     /// an object; otherwise as [`get_chat`](Client::get_chat).
     pub fn update_chat(&self, chat_id: Uuid, patch: ChatPatch) -> Call<ChatDetails> {
         let body = patch.into_body().map(|body| Payload::Json(body.into()));
-        Call::new(self, UPDATE_CHAT, Ok(target::of_chat(UPDATE_CHAT, chat_id)), body, call::json)
+        Call::new(self, UPDATE_CHAT, Ok(path_and_query::chat_path(UPDATE_CHAT, chat_id)), body, call::decode_json)
     }
 
     /// Deletes a chat permanently, with its messages.
@@ -181,20 +187,20 @@ impl Client {
     ///
     /// [`Response::status`]: crate::Response::status
     pub fn delete_chat(&self, chat_id: Uuid) -> Call<ChatDeleted> {
-        fn decode(answer: &Answer) -> serde_json::Result<ChatDeleted> {
-            if answer.status.is_success() {
-                return call::json(answer);
+        fn decode(response: &RawResponse) -> serde_json::Result<ChatDeleted> {
+            if response.status.is_success() {
+                return call::decode_json(response);
             }
-            Ok(ChatDeleted::by_an_earlier_attempt())
+            Ok(ChatDeleted::already_deleted())
         }
-        Call::new(self, DELETE_CHAT, Ok(target::of_chat(DELETE_CHAT, chat_id)), Ok(Payload::Nothing), decode)
+        Call::new(self, DELETE_CHAT, Ok(path_and_query::chat_path(DELETE_CHAT, chat_id)), Ok(Payload::Empty), decode)
     }
 }
 
 impl Call<ChatDeleted> {
     /// Closes open WebSocket connections to the chat instead of failing.
     pub fn force(self) -> Self {
-        self.amend_query(|query| {
+        self.modify_query(|query| {
             query.set("force", "true");
             Ok(())
         })

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::api_key::ApiKey;
 use crate::base_url::BaseUrl;
-use crate::budget::Budget;
 use crate::clock::{Clock, TokioClock};
 use crate::error::Error;
-use crate::headers::{self, Names};
-use crate::retry::RetryPolicy;
-use crate::secret::ApiKey;
-use crate::transport::{self, Transport};
+use crate::headers::{self, HeaderNames};
+use crate::retry_budget::RetryBudget;
+use crate::retry_policy::RetryPolicy;
+use crate::transport::{self, Transport, TransportSettings};
 
 /// The environment variable with the server's address.
 const URL_VARIABLE: &str = "PARLOR_URL";
@@ -28,13 +28,13 @@ const KEY_VARIABLE: &str = "PARLOR_API_KEY";
 /// `Debug` prints neither the API key nor header values.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<ClientInner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) settings: Settings,
+pub(crate) struct ClientInner {
+    pub(crate) settings: ClientSettings,
     pub(crate) transport: Transport,
-    pub(crate) budget: Budget,
+    pub(crate) retry_budget: RetryBudget,
 }
 
 impl Client {
@@ -87,7 +87,7 @@ impl Client {
     pub fn builder(base_url: impl AsRef<str>, api_key: impl AsRef<str>) -> ClientBuilder {
         let base_url = BaseUrl::parse(base_url.as_ref());
         let api_key = ApiKey::parse(api_key.as_ref());
-        ClientBuilder { settings: base_url.and_then(|base_url| Ok(Settings::new(base_url, api_key?))) }
+        ClientBuilder { settings: base_url.and_then(|base_url| Ok(ClientSettings::new(base_url, api_key?))) }
     }
 }
 
@@ -123,10 +123,10 @@ impl fmt::Debug for Client {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     /// The settings, or the first error.
-    settings: Result<Settings, Error>,
+    settings: Result<ClientSettings, Error>,
 }
 
-pub(crate) struct Settings {
+pub(crate) struct ClientSettings {
     pub(crate) base_url: BaseUrl,
     pub(crate) api_key: ApiKey,
     pub(crate) headers: HeaderMap,
@@ -135,12 +135,12 @@ pub(crate) struct Settings {
     pub(crate) retry: RetryPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Fn() -> f64 + Send + Sync>,
-    transport: transport::Settings,
+    transport: TransportSettings,
 }
 
-impl Settings {
+impl ClientSettings {
     fn new(base_url: BaseUrl, api_key: ApiKey) -> Self {
-        let transport = transport::Settings::for_server(&base_url);
+        let transport = TransportSettings::for_server(&base_url);
         Self {
             base_url,
             api_key,
@@ -165,12 +165,12 @@ fn random() -> f64 {
     numerator / 2_f64.powi(53)
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("ClientSettings")
             .field("base_url", &format_args!("{}", self.base_url))
             .field("api_key", &self.api_key)
-            .field("headers", &Names(&self.headers))
+            .field("headers", &HeaderNames(&self.headers))
             .field("attempt_timeout", &self.attempt_timeout)
             .field("total_timeout", &self.total_timeout)
             .field("retry", &self.retry)
@@ -199,15 +199,15 @@ impl ClientBuilder {
     fn from_variables(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Error> {
         let url = variable(&read, URL_VARIABLE, "the server's address, for example http://localhost:8000")?;
         let key = variable(&read, KEY_VARIABLE, "the tenant's API key")?;
-        let url = BaseUrl::parse(&url).map_err(|error| error.about(URL_VARIABLE))?;
-        let key = ApiKey::parse(&key).map_err(|error| error.about(KEY_VARIABLE))?;
-        Ok(Self { settings: Ok(Settings::new(url, key)) })
+        let url = BaseUrl::parse(&url).map_err(|error| error.context(URL_VARIABLE))?;
+        let key = ApiKey::parse(&key).map_err(|error| error.context(KEY_VARIABLE))?;
+        Ok(Self { settings: Ok(ClientSettings::new(url, key)) })
     }
 
     /// Sets the maximum time to open a connection, including the TLS handshake. Default: 5 seconds.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
-        self.amend(|settings| {
-            settings.transport.connect_timeout = positive(timeout, "connect")?;
+        self.modify(|settings| {
+            settings.transport.connect_timeout = positive_timeout(timeout, "connect")?;
             Ok(())
         })
     }
@@ -215,8 +215,8 @@ impl ClientBuilder {
     /// Sets the maximum time for one attempt, from opening the connection to the last byte of the response. Default: 15
     /// seconds.
     pub fn attempt_timeout(self, timeout: Duration) -> Self {
-        self.amend(|settings| {
-            settings.attempt_timeout = positive(timeout, "attempt")?;
+        self.modify(|settings| {
+            settings.attempt_timeout = positive_timeout(timeout, "attempt")?;
             Ok(())
         })
     }
@@ -224,15 +224,15 @@ impl ClientBuilder {
     /// Sets the maximum time for a call, including all attempts and the delays between them. Default: 60 seconds. A
     /// single call can override it with [`Call::timeout`](crate::Call::timeout).
     pub fn total_timeout(self, timeout: Duration) -> Self {
-        self.amend(|settings| {
-            settings.total_timeout = positive(timeout, "total")?;
+        self.modify(|settings| {
+            settings.total_timeout = positive_timeout(timeout, "total")?;
             Ok(())
         })
     }
 
     /// Sets which requests are retried, how often and when. Default: [`RetryPolicy::default`].
     pub fn retry(self, policy: RetryPolicy) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             settings.retry = policy;
             Ok(())
         })
@@ -244,7 +244,7 @@ impl ClientBuilder {
     /// The headers that the SDK sets (`X-API-Key`, `Idempotency-Key`, `User-Agent`, `Accept`, `Content-Type` and those
     /// of the connection) cannot be set this way.
     pub fn header(self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             let (name, value) = headers::parse(name, value).map_err(Error::configuration)?;
             settings.headers.insert(name, value);
             Ok(())
@@ -254,10 +254,11 @@ impl ClientBuilder {
     /// Sets the application's name and version, for example `support-desk/2.1`. It precedes the SDK's own
     /// `parlor-sdk/…` in `User-Agent` (RFC 9110, section 10.1.5).
     pub fn user_agent(self, product: impl AsRef<str>) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             let value = format!("{} {}", product.as_ref(), transport::USER_AGENT);
-            settings.transport.user_agent = HeaderValue::from_str(&value)
-                .map_err(|error| Error::configuration("the user agent is not a valid header value").caused_by(error))?;
+            settings.transport.user_agent = HeaderValue::from_str(&value).map_err(|error| {
+                Error::configuration("the user agent is not a valid header value").with_source(error)
+            })?;
             Ok(())
         })
     }
@@ -265,7 +266,7 @@ impl ClientBuilder {
     /// Sets the maximum size of a successful response body, in bytes. Default: 8 MiB. A larger body is
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     pub fn max_response_bytes(self, bytes: usize) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             settings.transport.max_response_bytes = bytes;
             Ok(())
         })
@@ -274,7 +275,7 @@ impl ClientBuilder {
     /// Ignores the proxies in `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` and connects directly. Loopback addresses
     /// (`localhost`, `127.0.0.1`, `[::1]`) never use a proxy.
     pub fn no_proxy(self) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             settings.transport.proxies = false;
             Ok(())
         })
@@ -282,7 +283,7 @@ impl ClientBuilder {
 
     /// Sets the clock. Default: Tokio's clock. Intended for tests.
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             settings.clock = Arc::new(clock);
             Ok(())
         })
@@ -296,7 +297,7 @@ impl ClientBuilder {
     /// let builder = Client::builder("http://localhost:8000", "your-tenant-api-key").randomness(|| 0.5);
     /// ```
     pub fn randomness(self, draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        self.amend(|settings| {
+        self.modify(|settings| {
             settings.randomness = Arc::new(draw);
             Ok(())
         })
@@ -310,11 +311,11 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let settings = self.settings?;
         let transport = Transport::new(&settings.transport)?;
-        let budget = Budget::new(settings.retry.budget);
-        Ok(Client { inner: Arc::new(Inner { settings, transport, budget }) })
+        let retry_budget = RetryBudget::new(settings.retry.budget);
+        Ok(Client { inner: Arc::new(ClientInner { settings, transport, retry_budget }) })
     }
 
-    fn amend(self, change: impl FnOnce(&mut Settings) -> Result<(), Error>) -> Self {
+    fn modify(self, change: impl FnOnce(&mut ClientSettings) -> Result<(), Error>) -> Self {
         let settings = self.settings.and_then(|mut settings| {
             change(&mut settings)?;
             Ok(settings)
@@ -333,7 +334,7 @@ fn variable(read: &impl Fn(&str) -> Result<String, VarError>, name: &str, meanin
     }
 }
 
-fn positive(timeout: Duration, name: &str) -> Result<Duration, Error> {
+fn positive_timeout(timeout: Duration, name: &str) -> Result<Duration, Error> {
     if timeout.is_zero() {
         return Err(Error::configuration(format!("the {name} timeout must be greater than zero")));
     }

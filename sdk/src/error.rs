@@ -1,7 +1,7 @@
 //! The error type of the crate: opaque, with methods that report its properties.
 
-mod checks;
 mod kind;
+mod predicates;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 pub use self::kind::ErrorKind;
-use self::kind::{consequences, consequences_of_status};
+use self::kind::{classify, classify_status};
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
 use crate::redact::Secrets;
-use crate::retry::RetryStop;
+use crate::retry_policy::RetryStop;
 
 /// The error of a call, a live session or a client that could not be built.
 ///
@@ -52,18 +52,18 @@ use crate::retry::RetryStop;
 /// ```
 pub struct Error {
     /// Boxed to keep `Result`s small.
-    inner: Box<Inner>,
+    inner: Box<ErrorInner>,
 }
 
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    answer: Option<Refusal>,
+    response: Option<ErrorResponse>,
     /// Details of a live session, which has no HTTP response.
     #[cfg(feature = "realtime")]
-    live: Live,
-    call: CallRecord,
+    session: SessionDetails,
+    call: CallDetails,
     /// Whether the failure may be temporary.
     transient: bool,
     maybe_processed: bool,
@@ -71,7 +71,7 @@ struct Inner {
 
 /// The parts of an HTTP response that an error keeps.
 #[derive(Default)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) request_id: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct Refusal {
     pub(crate) body: Option<String>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     fn redact(&mut self, secrets: &Secrets) {
         for value in self.headers.values_mut() {
             if let Some(clean) = value.to_str().ok().and_then(|text| secrets.redacted(text)) {
@@ -98,7 +98,7 @@ impl Refusal {
 /// Details of an error in a live session.
 #[cfg(feature = "realtime")]
 #[derive(Default)]
-struct Live {
+struct SessionDetails {
     code: Option<Code>,
     close_code: Option<u16>,
     client_message_id: Option<String>,
@@ -106,7 +106,7 @@ struct Live {
 
 /// Details of the call that failed.
 #[derive(Default)]
-struct CallRecord {
+struct CallDetails {
     operation: Option<Operation>,
     attempts: u32,
     idempotency_key: Option<String>,
@@ -115,16 +115,16 @@ struct CallRecord {
 
 impl Error {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let (transient, maybe_processed) = consequences(kind);
+        let (transient, maybe_processed) = classify(kind);
         Self {
-            inner: Box::new(Inner {
+            inner: Box::new(ErrorInner {
                 kind,
                 message: message.into(),
                 source: None,
-                answer: None,
+                response: None,
                 #[cfg(feature = "realtime")]
-                live: Live::default(),
-                call: CallRecord::default(),
+                session: SessionDetails::default(),
+                call: CallDetails::default(),
                 transient,
                 maybe_processed,
             }),
@@ -156,7 +156,7 @@ impl Error {
     }
 
     /// Creates a decode error for metadata that the application converts; no call is involved.
-    pub(crate) fn local_decode(message: impl Into<String>) -> Self {
+    pub(crate) fn metadata_mismatch(message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Decode, message);
         error.inner.maybe_processed = false;
         error
@@ -166,35 +166,35 @@ impl Error {
         Self::new(ErrorKind::TooLarge, message)
     }
 
-    pub(crate) fn redirect(message: impl Into<String>, refusal: Refusal) -> Self {
+    pub(crate) fn redirect(message: impl Into<String>, response: ErrorResponse) -> Self {
         let mut error = Self::new(ErrorKind::Redirect, message);
         // 307 and 308 ask for the same request at another address (RFC 9110, sections 15.4.8 and 15.4.9), so the server
         // processed nothing.
-        error.inner.maybe_processed = !matches!(refusal.status.as_u16(), 307 | 308);
-        error.inner.answer = Some(refusal);
+        error.inner.maybe_processed = !matches!(response.status.as_u16(), 307 | 308);
+        error.inner.response = Some(response);
         error
     }
 
-    pub(crate) fn status_code(message: impl Into<String>, refusal: Refusal) -> Self {
+    pub(crate) fn status_code(message: impl Into<String>, response: ErrorResponse) -> Self {
         let mut error = Self::new(ErrorKind::Status, message);
-        let code = refusal.problem.as_ref().map(|problem| &problem.code);
-        (error.inner.transient, error.inner.maybe_processed) = consequences_of_status(refusal.status, code);
-        error.inner.answer = Some(refusal);
+        let code = response.problem.as_ref().map(|problem| &problem.code);
+        (error.inner.transient, error.inner.maybe_processed) = classify_status(response.status, code);
+        error.inner.response = Some(response);
         error
     }
 
     /// Creates the error of a message that the server rejected with an `error` event.
     #[cfg(feature = "realtime")]
-    pub(crate) fn refused(message: impl Into<String>, code: Code) -> Self {
+    pub(crate) fn message_rejected(message: impl Into<String>, code: Code) -> Self {
         let mut error = Self::new(ErrorKind::Refused, message);
-        error.inner.live.code = Some(code);
+        error.inner.session.code = Some(code);
         error
     }
 
     #[cfg(feature = "realtime")]
     pub(crate) fn closed(message: impl Into<String>, close_code: Option<u16>) -> Self {
         let mut error = Self::new(ErrorKind::Closed, message);
-        error.inner.live.close_code = close_code;
+        error.inner.session.close_code = close_code;
         error
     }
 
@@ -207,18 +207,18 @@ impl Error {
 
     /// Sets the id of the message that failed.
     #[cfg(feature = "realtime")]
-    pub(crate) fn of_message(mut self, client_message_id: String) -> Self {
-        self.inner.live.client_message_id = Some(client_message_id);
+    pub(crate) fn with_client_message_id(mut self, client_message_id: String) -> Self {
+        self.inner.session.client_message_id = Some(client_message_id);
         self
     }
 
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
     /// Prefixes the message with the source of the invalid value.
-    pub(crate) fn about(mut self, subject: &str) -> Self {
+    pub(crate) fn context(mut self, subject: &str) -> Self {
         self.inner.message = format!("{subject}: {}", self.inner.message);
         self
     }
@@ -230,20 +230,20 @@ impl Error {
     }
 
     /// Attaches a successful response that cannot be used.
-    pub(crate) fn in_answer(mut self, refusal: Refusal) -> Self {
-        self.inner.answer = Some(refusal);
+    pub(crate) fn with_response_details(mut self, response: ErrorResponse) -> Self {
+        self.inner.response = Some(response);
         self
     }
 
     /// Attaches the call that failed. `maybe_processed` covers all its attempts, not only the last one.
-    pub(crate) fn in_call(
+    pub(crate) fn with_call(
         mut self,
         operation: Operation,
         attempts: u32,
         idempotency_key: Option<&str>,
         maybe_processed: bool,
     ) -> Self {
-        self.inner.call = CallRecord {
+        self.inner.call = CallDetails {
             operation: Some(operation),
             attempts,
             idempotency_key: idempotency_key.map(str::to_owned),
@@ -251,12 +251,12 @@ impl Error {
         };
         self.inner.maybe_processed = maybe_processed;
         // A call that is not safe to repeat may be retried only if the server surely did not process it.
-        self.inner.transient &= operation.is_repeatable() || !maybe_processed;
+        self.inner.transient &= operation.is_retry_safe() || !maybe_processed;
         self
     }
 
     /// Sets the reason why the call was not retried.
-    pub(crate) fn stopped_by(mut self, stop: RetryStop) -> Self {
+    pub(crate) fn with_retry_stop(mut self, stop: RetryStop) -> Self {
         self.inner.call.retry_stop = Some(stop);
         self
     }
@@ -264,11 +264,11 @@ impl Error {
     /// Replaces the secrets in everything that the error keeps. A cause that contains one is reduced to its text.
     pub(crate) fn redact(mut self, secrets: &Secrets) -> Self {
         secrets.redact(&mut self.inner.message);
-        if let Some(answer) = &mut self.inner.answer {
-            answer.redact(secrets);
+        if let Some(response) = &mut self.inner.response {
+            response.redact(secrets);
         }
         #[cfg(feature = "realtime")]
-        if let Some(Code::Other(code)) = &mut self.inner.live.code {
+        if let Some(Code::Other(code)) = &mut self.inner.session.code {
             secrets.redact(code);
         }
         self.inner.source = self.inner.source.map(|source| secrets.redact_cause(source));
@@ -282,15 +282,15 @@ impl Error {
 
     /// Returns the HTTP status; none if there was no response.
     pub fn status(&self) -> Option<StatusCode> {
-        self.inner.answer.as_ref().map(|answer| answer.status)
+        self.inner.response.as_ref().map(|response| response.status)
     }
 
     /// Returns the code of the server's problem document, or of the event that rejected a message; none if the response
     /// has no problem document.
     pub fn code(&self) -> Option<&Code> {
         #[cfg(feature = "realtime")]
-        if self.inner.live.code.is_some() {
-            return self.inner.live.code.as_ref();
+        if self.inner.session.code.is_some() {
+            return self.inner.session.code.as_ref();
         }
         self.problem().map(|problem| &problem.code)
     }
@@ -299,41 +299,41 @@ impl Error {
     /// it ended for another reason.
     #[cfg(feature = "realtime")]
     pub fn close_code(&self) -> Option<u16> {
-        self.inner.live.close_code
+        self.inner.session.close_code
     }
 
     /// Returns the `client_message_id`, set or generated, of the message that a live session could not send. The server
     /// stores a message that is resent with this id at most once.
     #[cfg(feature = "realtime")]
     pub fn client_message_id(&self) -> Option<&str> {
-        self.inner.live.client_message_id.as_deref()
+        self.inner.session.client_message_id.as_deref()
     }
 
     /// Returns the server's problem document (RFC 9457); none if the response has none.
     pub fn problem(&self) -> Option<&Problem> {
-        self.inner.answer.as_ref()?.problem.as_ref()
+        self.inner.response.as_ref()?.problem.as_ref()
     }
 
     /// Returns the response headers; none if there was no response. Echoed secrets are replaced with `***`.
     pub fn headers(&self) -> Option<&HeaderMap> {
-        self.inner.answer.as_ref().map(|answer| &answer.headers)
+        self.inner.response.as_ref().map(|response| &response.headers)
     }
 
     /// Returns the body of a response that is not a problem document: its first 16 KiB, decoded as lossy UTF-8. For a
     /// successful status it may contain the data that the call should have returned.
     pub fn body(&self) -> Option<&str> {
-        self.inner.answer.as_ref()?.body.as_deref()
+        self.inner.response.as_ref()?.body.as_deref()
     }
 
     /// Returns the request id for the server's log: the header `X-Request-Id`, or else the problem's member.
     pub fn request_id(&self) -> Option<&str> {
-        self.inner.answer.as_ref()?.request_id.as_deref()
+        self.inner.response.as_ref()?.request_id.as_deref()
     }
 
     /// Returns how long the server asked to wait (`Retry-After`, RFC 9110, section 10.2.3). A date is relative to the
     /// response's own `Date`, or to the local clock if it has none.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.inner.answer.as_ref()?.retry_after
+        self.inner.response.as_ref()?.retry_after
     }
 
     /// Returns the number of attempts, including those that could not connect; 0 if the call was invalid.
@@ -418,12 +418,12 @@ mod tests {
     #[test]
     fn a_call_that_may_not_be_repeated_is_retryable_only_while_nothing_can_have_happened() {
         use crate::operation::CREATE_CHAT;
-        use crate::operation::tests::NOT_REPEATABLE;
+        use crate::operation::tests::NOT_RETRY_SAFE;
 
-        let after = |error: Error, operation, maybe| error.in_call(operation, 1, None, maybe).is_retryable();
+        let after = |error: Error, operation, maybe| error.with_call(operation, 1, None, maybe).is_retryable();
         assert!(after(Error::timeout("late"), CREATE_CHAT, true));
-        assert!(!after(Error::timeout("late"), NOT_REPEATABLE, true));
-        assert!(after(Error::connect("refused"), NOT_REPEATABLE, false));
+        assert!(!after(Error::timeout("late"), NOT_RETRY_SAFE, true));
+        assert!(after(Error::connect("refused"), NOT_RETRY_SAFE, false));
         assert!(!after(Error::decode("garbage"), CREATE_CHAT, true));
     }
 

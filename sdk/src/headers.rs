@@ -35,14 +35,14 @@ pub(crate) fn parse(
 ) -> Result<(HeaderName, HeaderValue), String> {
     let name: HeaderName = name.try_into().map_err(|_| "a header name is not valid".to_owned())?;
     let value = value.try_into().map_err(|_| format!("the value of the header `{name}` is not valid"))?;
-    match instead(&name) {
+    match alternative(&name) {
         Some(instead) => Err(format!("the header `{name}` is set by the SDK: {instead}")),
         None => Ok((name, value)),
     }
 }
 
 /// Returns the alternative to setting this header; none if it may be set.
-fn instead(name: &HeaderName) -> Option<&'static str> {
+fn alternative(name: &HeaderName) -> Option<&'static str> {
     if name == X_API_KEY {
         Some("pass the key to Client::new or Client::builder")
     } else if name == IDEMPOTENCY_KEY {
@@ -62,9 +62,9 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 }
 
 /// Prints header names only, because any value may be a secret.
-pub(crate) struct Names<'a>(pub(crate) &'a HeaderMap);
+pub(crate) struct HeaderNames<'a>(pub(crate) &'a HeaderMap);
 
-impl fmt::Debug for Names<'_> {
+impl fmt::Debug for HeaderNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys().map(HeaderName::as_str)).finish()
     }

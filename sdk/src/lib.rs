@@ -33,7 +33,7 @@
 //! |---|---|---|---|
 //! | create | [`create_chat`](Client::create_chat) | [`send_message`](Client::send_message) | [`create_ticket`](Client::create_ticket) |
 //! | get | [`get_chat`](Client::get_chat) | | |
-//! | list | [`list_user_chats`](Client::list_user_chats), [`chats`](Client::chats) with a [`ChatFilter`] | [`list_messages`](Client::list_messages) | |
+//! | list | [`list_user_chats`](Client::list_user_chats), [`list_chats`](Client::list_chats) with a [`ChatFilter`] | [`list_messages`](Client::list_messages) | |
 //! | update | [`update_chat`](Client::update_chat) | | |
 //! | delete | [`delete_chat`](Client::delete_chat) | | |
 //!
@@ -117,56 +117,52 @@
 //!   `OpenAPI` document. Off by default.
 //! - `realtime`: live sessions over WebSocket, `Client::connect`. Off by default; it adds eleven crates.
 
-mod answer;
-mod attempts;
+mod api_key;
 mod base_url;
-mod budget;
 mod call;
+mod chat;
+mod chat_filter;
 mod chat_patch;
 mod chats;
 mod client;
 mod clock;
 mod error;
-mod filter;
 mod headers;
-mod idempotency;
+mod idempotency_key;
 mod list;
 mod message;
 mod messages;
 mod metadata;
-mod model;
 mod new_chat;
+mod open_enum;
 mod operation;
 mod page;
+mod pages;
+mod path_and_query;
+mod prepared_call;
 mod problem;
+mod raw_response;
 #[cfg(feature = "realtime")]
 mod realtime;
 mod redact;
 mod response;
-mod retry;
 mod retry_after;
-mod secret;
-mod target;
+mod retry_budget;
+mod retry_loop;
+mod retry_policy;
 mod tickets;
 mod transport;
-/// Exposed for the contract test.
-#[cfg(feature = "utoipa")]
-#[doc(hidden)]
-pub mod wire;
-#[cfg(not(feature = "utoipa"))]
-mod wire;
-mod words;
 
 pub use call::{Call, CallFuture};
+pub use chat::{Chat, ChatConfig, ChatDeleted, ChatDetails, ChatSummary, Status};
+pub use chat_filter::ChatFilter;
 pub use chat_patch::ChatPatch;
 pub use client::{Client, ClientBuilder};
-pub use clock::{Clock, Pause};
+pub use clock::{Clock, SleepFuture};
 pub use error::{Error, ErrorKind};
-pub use filter::ChatFilter;
 pub use list::{ChatSort, Items, List, Order, Pages};
 pub use message::{Message, NewMessage, Role};
 pub use metadata::Metadata;
-pub use model::{Chat, ChatConfig, ChatDeleted, ChatDetails, ChatSummary, Status};
 pub use new_chat::NewChat;
 pub use operation::{OPERATIONS, Operation};
 pub use page::Page;
@@ -178,8 +174,16 @@ pub use realtime::{
     Receipt, Sender, Session, UnknownEvent, UserCreated, UserTyping,
 };
 pub use response::Response;
-pub use retry::{RetryPolicy, RetryStop};
+pub use retry_policy::{RetryPolicy, RetryStop};
 pub use tickets::Ticket;
+
+/// Internals that the contract test compares with the server's document. Not part of the public API.
+#[cfg(feature = "utoipa")]
+#[doc(hidden)]
+pub mod contract {
+    pub use crate::pages::{ChatList, ChatPage, MessageList};
+    pub use crate::tickets::CreateTicketRequest;
+}
 
 /// Re-exports of the crates whose types are part of the public API: timestamps, [`StatusCode`](http::StatusCode) and
 /// [`HeaderMap`](http::HeaderMap), and the ids of chats and messages.

@@ -12,16 +12,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
-use crate::answer::Answer;
 use crate::call::{Call, CallFuture, Payload};
+use crate::chat::{ChatDetails, ChatSummary};
+use crate::chat_filter::ChatFilter;
 use crate::client::Client;
 use crate::error::Error;
-use crate::filter::ChatFilter;
 use crate::message::Message;
-use crate::model::{ChatDetails, ChatSummary};
 use crate::operation::Operation;
 use crate::page::Page;
 use crate::problem::Code;
+use crate::raw_response::RawResponse;
 use crate::response::Response;
 
 /// A list to read: await it for one [`Page`], or stream its [`items`](List::items) or [`pages`](List::pages).
@@ -104,20 +104,20 @@ impl<T> List<T> {
     where
         W: DeserializeOwned + Into<Page<T>>,
     {
-        fn decode<T, W: DeserializeOwned + Into<Page<T>>>(answer: &Answer) -> serde_json::Result<Page<T>> {
-            serde_json::from_slice::<W>(&answer.body).map(Into::into)
+        fn decode<T, W: DeserializeOwned + Into<Page<T>>>(response: &RawResponse) -> serde_json::Result<Page<T>> {
+            serde_json::from_slice::<W>(&response.body).map(Into::into)
         }
-        Self { call: Call::new(client, operation, path, Ok(Payload::Nothing), decode::<T, W>) }
+        Self { call: Call::new(client, operation, path, Ok(Payload::Empty), decode::<T, W>) }
     }
 
     /// Sets the maximum number of items per page, 1–100. Default: 50.
     pub fn limit(self, limit: u32) -> Self {
-        self.with("limit", limit.to_string())
+        self.set_parameter("limit", limit.to_string())
     }
 
     /// Sets the direction. Default: newest first for chats, oldest first for messages.
     pub fn order(self, order: Order) -> Self {
-        self.with(
+        self.set_parameter(
             "order",
             match order {
                 Order::Asc => "asc",
@@ -148,9 +148,9 @@ impl<T> List<T> {
     /// # }
     /// ```
     pub fn cursor(self, cursor: impl Into<String>) -> Self {
-        let call = self.call.amend_query(|query| {
+        let call = self.call.modify_query(|query| {
             if query.get("offset").is_some() {
-                return Err(two_beginnings());
+                return Err(offset_and_cursor_error());
             }
             query.set("cursor", cursor.into());
             Ok(())
@@ -183,18 +183,18 @@ impl<T> List<T> {
         self.call.with_response().await
     }
 
-    fn with(self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        let call = self.call.amend_query(|query| {
+    fn set_parameter(self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        let call = self.call.modify_query(|query| {
             query.set(name, value);
             Ok(())
         });
         Self { call }
     }
 
-    fn beginning_at(self, offset: u64) -> Self {
-        let call = self.call.amend_query(|query| {
+    fn with_offset(self, offset: u64) -> Self {
+        let call = self.call.modify_query(|query| {
             if query.get("cursor").is_some() {
-                return Err(two_beginnings());
+                return Err(offset_and_cursor_error());
             }
             query.set("offset", offset.to_string());
             Ok(())
@@ -203,14 +203,14 @@ impl<T> List<T> {
     }
 }
 
-fn two_beginnings() -> Error {
+fn offset_and_cursor_error() -> Error {
     Error::invalid_call("a list starts at an offset or at a cursor, not at both")
 }
 
 impl List<ChatSummary> {
     /// Sets the sort key. Default: creation time.
     pub fn sort(self, sort: ChatSort) -> Self {
-        self.with("sort", sort.as_str())
+        self.set_parameter("sort", sort.as_str())
     }
 
     /// Skips this many chats. Offsets shift when chats are created or deleted, so only the first page uses the offset;
@@ -218,7 +218,7 @@ impl List<ChatSummary> {
     ///
     /// Cannot be combined with a [`cursor`](List::cursor): that is an [`InvalidCall`](crate::ErrorKind::InvalidCall).
     pub fn offset(self, offset: u64) -> Self {
-        self.beginning_at(offset)
+        self.with_offset(offset)
     }
 }
 
@@ -239,12 +239,12 @@ impl List<Message> {
     /// # }
     /// ```
     pub fn offset(self, offset: u64) -> Self {
-        self.beginning_at(offset)
+        self.with_offset(offset)
     }
 
     /// Lists only messages with a greater [`seq`](Message::seq), that is, those after a known message.
     pub fn after_seq(self, seq: u64) -> Self {
-        self.with("after_seq", seq.to_string())
+        self.set_parameter("after_seq", seq.to_string())
     }
 }
 
@@ -259,7 +259,7 @@ impl List<ChatDetails> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = server::Server::start([server::chat_page(&[server::CHAT], None)]);
     /// # let client = parlor_sdk::Client::new(server.url(), "your-tenant-api-key")?;
-    /// let inbox = client.chats().sort(ChatSort::LastMessageAt).limit(20).await?;
+    /// let inbox = client.list_chats().sort(ChatSort::LastMessageAt).limit(20).await?;
     /// for chat in inbox.items {
     ///     println!("{}: {:?}", chat.title, chat.last_message_at);
     /// }
@@ -268,12 +268,12 @@ impl List<ChatDetails> {
     /// # }
     /// ```
     pub fn sort(self, sort: ChatSort) -> Self {
-        self.with("sort", sort.as_str())
+        self.set_parameter("sort", sort.as_str())
     }
 
     /// Sets the filter, replacing an earlier one. Default: all chats of the tenant.
     pub fn filter(self, filter: ChatFilter) -> Self {
-        Self { call: self.call.amend_query(|query| filter.write_to(query)) }
+        Self { call: self.call.modify_query(|query| filter.write_to(query)) }
     }
 }
 
@@ -311,9 +311,9 @@ impl<T: Send + 'static> List<T> {
 }
 
 /// Fetches a page, and returns it with the call for the next one.
-async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched<T>>, Error> {
+async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<FetchedPage<T>>, Error> {
     let Some(call) = call else { return Ok(None) };
-    let (operation, another) = (call.operation(), call.another());
+    let (operation, next_call) = (call.operation(), call.try_clone());
     let cursor = call.parameter("cursor").map(str::to_owned);
     let page = match call.await {
         // `no_chats` after the first page: the user's chats were deleted while the list was read.
@@ -324,10 +324,10 @@ async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched
         return Ok(Some((page, None)));
     }
     let next = page.next_cursor.clone().filter(|next| Some(next) != cursor.as_ref());
-    let (Some(next), Some(another)) = (next, another) else {
-        return Err(nowhere_to_go().in_call(operation, 1, None, false));
+    let (Some(next), Some(next_call)) = (next, next_call) else {
+        return Err(missing_cursor_error().with_call(operation, 1, None, false));
     };
-    let next = another.amend_query(|query| {
+    let next = next_call.modify_query(|query| {
         query.remove("offset");
         query.set("cursor", next);
         Ok(())
@@ -335,11 +335,11 @@ async fn fetch<T: 'static>(call: Option<Call<Page<T>>>) -> Result<Option<Fetched
     Ok(Some((page, Some(next))))
 }
 
-fn nowhere_to_go() -> Error {
+fn missing_cursor_error() -> Error {
     Error::decode("the server reports more items but returns no new cursor")
 }
 
-type Fetched<T> = (Page<T>, Option<Call<Page<T>>>);
+type FetchedPage<T> = (Page<T>, Option<Call<Page<T>>>);
 
 impl<T: 'static> IntoFuture for List<T> {
     type Output = Result<Page<T>, Error>;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::metadata::{Given, Metadata};
-use crate::words::words;
+use crate::metadata::{Metadata, MetadataInput};
+use crate::open_enum::open_enum;
 
 /// Maximum length of a `client_message_id`, in characters.
 const MAX_CLIENT_MESSAGE_ID: usize = 128;
@@ -67,7 +67,7 @@ pub struct Message {
 
 #[cfg(feature = "utoipa")]
 fn sender_role_schema() -> utoipa::openapi::schema::Object {
-    Role::described("The role of the sender.")
+    Role::schema_with_description("The role of the sender.")
 }
 
 impl Message {
@@ -81,7 +81,7 @@ impl Message {
     }
 }
 
-words! {
+open_enum! {
     /// The role of a sender.
     ///
     /// A newer server may send values without a variant: they are [`Role::Other`].
@@ -162,7 +162,7 @@ pub struct NewMessage {
     /// Application data to store with the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
-    metadata: Option<Given>,
+    metadata: Option<MetadataInput>,
     /// The id assigned by the sender, unique in the chat among the messages of that sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 128))]
@@ -217,7 +217,7 @@ impl NewMessage {
     /// Sets application data to store with the message. The rules are those of
     /// [`NewChat::metadata`](crate::NewChat::metadata).
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
-        self.metadata = Given::new(&metadata);
+        self.metadata = MetadataInput::new(&metadata);
         self
     }
 
@@ -249,7 +249,7 @@ impl NewMessage {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.metadata.as_ref().map_or(Ok(()), Given::check)
+        self.metadata.as_ref().map_or(Ok(()), MetadataInput::check)
     }
 
     /// Returns the body of the request with this `Idempotency-Key`. The id is derived from the key so that a repeated

@@ -7,8 +7,8 @@ use crate::client::Client;
 use crate::list::List;
 use crate::message::{Message, NewMessage};
 use crate::operation::{LIST_MESSAGES, SEND_MESSAGE};
-use crate::target;
-use crate::wire::MessageList;
+use crate::pages::MessageList;
+use crate::path_and_query;
 
 impl Client {
     /// Lists a chat's messages, oldest first unless [`order`](List::order) is set.
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// Same as [`get_chat`](Client::get_chat).
     pub fn list_messages(&self, chat_id: Uuid) -> List<Message> {
-        List::new::<MessageList>(self, LIST_MESSAGES, Ok(target::of_chat(LIST_MESSAGES, chat_id)))
+        List::new::<MessageList>(self, LIST_MESSAGES, Ok(path_and_query::chat_path(LIST_MESSAGES, chat_id)))
     }
 
     /// Sends a message to a chat. The response arrives after the message is durable.
@@ -65,6 +65,6 @@ impl Client {
     /// tenant has no such chat; otherwise as [`create_chat`](Client::create_chat).
     pub fn send_message(&self, chat_id: Uuid, message: NewMessage) -> Call<Message> {
         let payload = message.check().map(|()| Payload::Message(message));
-        Call::new(self, SEND_MESSAGE, Ok(target::of_chat(SEND_MESSAGE, chat_id)), payload, call::json)
+        Call::new(self, SEND_MESSAGE, Ok(path_and_query::chat_path(SEND_MESSAGE, chat_id)), payload, call::decode_json)
     }
 }

@@ -69,8 +69,9 @@ impl Metadata {
     ///
     /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if it does not match the type.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.as_str())
-            .map_err(|error| Error::local_decode("the metadata does not match the expected type").caused_by(error))
+        serde_json::from_str(self.as_str()).map_err(|error| {
+            Error::metadata_mismatch("the metadata does not match the expected type").with_source(error)
+        })
     }
 }
 
@@ -172,45 +173,47 @@ impl fmt::Debug for Metadata {
 /// Metadata set by the application. A serialization error is kept here so that building the request does not return a
 /// `Result`.
 #[derive(Clone, Debug)]
-pub(crate) enum Given {
+pub(crate) enum MetadataInput {
     /// As text, so that the bytes are exactly those written by the application's `Serialize`.
     Object(Box<RawValue>),
-    NoObject(&'static str),
-    NoJson(Arc<serde_json::Error>),
+    NotAnObject(&'static str),
+    NotJson(Arc<serde_json::Error>),
 }
 
-impl Given {
+impl MetadataInput {
     /// Returns none for a value that serializes to `null`.
     pub(crate) fn new(metadata: &impl Serialize) -> Option<Self> {
         match to_raw_value(metadata) {
             Ok(json) => match json.get().as_bytes().first() {
                 Some(b'{') => Some(Self::Object(json)),
                 Some(b'n') => None,
-                _ => Some(Self::NoObject(kind_of(&json))),
+                _ => Some(Self::NotAnObject(kind_of(&json))),
             },
-            Err(error) => Some(Self::NoJson(Arc::new(error))),
+            Err(error) => Some(Self::NotJson(Arc::new(error))),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::Object(_) => Ok(()),
-            Self::NoObject(kind) => Err(Error::invalid_call(format!("the metadata must be a JSON object, not {kind}"))),
-            Self::NoJson(error) => {
-                Err(Error::invalid_call("the metadata cannot be serialized to JSON").caused_by(Arc::clone(error)))
+            Self::NotAnObject(kind) => {
+                Err(Error::invalid_call(format!("the metadata must be a JSON object, not {kind}")))
+            }
+            Self::NotJson(error) => {
+                Err(Error::invalid_call("the metadata cannot be serialized to JSON").with_source(Arc::clone(error)))
             }
         }
     }
 }
 
-impl Serialize for Given {
+impl Serialize for MetadataInput {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Object(object) => object.serialize(serializer),
-            Self::NoObject(kind) => {
+            Self::NotAnObject(kind) => {
                 Err(S::Error::custom(format_args!("the metadata must be a JSON object, not {kind}")))
             }
-            Self::NoJson(error) => Err(S::Error::custom(error)),
+            Self::NotJson(error) => Err(S::Error::custom(error)),
         }
     }
 }
@@ -291,13 +294,13 @@ mod tests {
 
     #[test]
     fn what_is_given_is_an_object_or_nothing() {
-        assert!(Given::new(&None::<Value>).is_none());
-        assert!(Given::new(&()).is_none());
-        Given::new(&json!({})).unwrap().check().unwrap();
+        assert!(MetadataInput::new(&None::<Value>).is_none());
+        assert!(MetadataInput::new(&()).is_none());
+        MetadataInput::new(&json!({})).unwrap().check().unwrap();
         for (wrong, kind) in
             [(json!(true), "a boolean"), (json!(1), "a number"), (json!("x"), "a string"), (json!([{}]), "an array")]
         {
-            let given = Given::new(&wrong).unwrap();
+            let given = MetadataInput::new(&wrong).unwrap();
             assert!(given.check().unwrap_err().to_string().contains(kind));
             assert!(serde_json::to_string(&given).unwrap_err().to_string().contains(kind));
         }
@@ -307,7 +310,7 @@ mod tests {
     fn what_cannot_be_serialised_keeps_its_cause() {
         use std::error::Error as _;
 
-        let error = Given::new(&BTreeMap::from([([1_u8], 2)])).unwrap().check().unwrap_err();
+        let error = MetadataInput::new(&BTreeMap::from([([1_u8], 2)])).unwrap().check().unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
         assert!(error.source().unwrap().to_string().contains("key must be a string"));
     }

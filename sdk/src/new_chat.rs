@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::metadata::Given;
+use crate::metadata::MetadataInput;
 
 /// The request body of [`Client::create_chat`](crate::Client::create_chat).
 ///
@@ -39,7 +39,7 @@ pub struct NewChat {
     /// Optional metadata object to store additional information about the chat.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
-    metadata: Option<Given>,
+    metadata: Option<MetadataInput>,
 }
 
 impl NewChat {
@@ -72,12 +72,12 @@ impl NewChat {
     /// # }
     /// ```
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
-        self.metadata = Given::new(&metadata);
+        self.metadata = MetadataInput::new(&metadata);
         self
     }
 
     pub(crate) fn into_body(self) -> Result<Vec<u8>, Error> {
-        self.metadata.as_ref().map_or(Ok(()), Given::check)?;
+        self.metadata.as_ref().map_or(Ok(()), MetadataInput::check)?;
         Ok(serde_json::to_vec(&self).expect("strings and checked metadata are JSON"))
     }
 }

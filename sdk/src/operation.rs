@@ -18,18 +18,18 @@ pub struct Operation {
     path: &'static str,
     query: &'static [&'static str],
     statuses: &'static [u16],
-    repetition: Repetition,
+    retry_safety: RetrySafety,
 }
 
 /// Why it is safe to repeat a request that the server may have processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repetition {
+enum RetrySafety {
     /// The operation changes nothing, or its method is idempotent (RFC 9110, section 9.2.2).
     Idempotent,
     /// The server recognises the `Idempotency-Key`.
     Keyed,
     /// A duplicate is harmless because it can be used only once, and expires.
-    Expendable,
+    ShortLived,
     /// A JSON merge patch has the same result however often it is applied (RFC 7396).
     MergePatch,
     /// It is not safe.
@@ -65,20 +65,20 @@ impl Operation {
 
     /// Returns whether calls carry an `Idempotency-Key`.
     pub(crate) fn is_keyed(&self) -> bool {
-        self.repetition == Repetition::Keyed
+        self.retry_safety == RetrySafety::Keyed
     }
 
     /// Returns whether a request that the server may have processed may be sent again.
-    pub(crate) fn is_repeatable(&self) -> bool {
-        match self.repetition {
-            Repetition::Idempotent | Repetition::Keyed | Repetition::Expendable | Repetition::MergePatch => true,
+    pub(crate) fn is_retry_safe(&self) -> bool {
+        match self.retry_safety {
+            RetrySafety::Idempotent | RetrySafety::Keyed | RetrySafety::ShortLived | RetrySafety::MergePatch => true,
             #[cfg(test)]
-            Repetition::Never => false,
+            RetrySafety::Never => false,
         }
     }
 
     /// Returns whether the operation deletes its resource, so that a retry may not find it any more.
-    pub(crate) fn deletes(&self) -> bool {
+    pub(crate) fn is_deletion(&self) -> bool {
         self.method == "DELETE"
     }
 }
@@ -89,7 +89,7 @@ pub(crate) const CREATE_CHAT: Operation = Operation {
     path: "/api/v1/chats/",
     query: &[],
     statuses: &[201, 400, 401, 413, 415, 422, 500, 503],
-    repetition: Repetition::Keyed,
+    retry_safety: RetrySafety::Keyed,
 };
 
 pub(crate) const LIST_CHATS: Operation = Operation {
@@ -98,7 +98,7 @@ pub(crate) const LIST_CHATS: Operation = Operation {
     path: "/api/v1/chats/",
     query: &["user_id", "status", "created_after", "created_before", "metadata", "limit", "sort", "order", "cursor"],
     statuses: &[200, 400, 401, 500, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 pub(crate) const LIST_USER_CHATS: Operation = Operation {
@@ -107,7 +107,7 @@ pub(crate) const LIST_USER_CHATS: Operation = Operation {
     path: "/api/v1/chats/user/{user_id}",
     query: &["offset", "limit", "sort", "order", "cursor"],
     statuses: &[200, 400, 401, 404, 500, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 pub(crate) const GET_CHAT: Operation = Operation {
@@ -116,7 +116,7 @@ pub(crate) const GET_CHAT: Operation = Operation {
     path: "/api/v1/chats/{chat_id}",
     query: &[],
     statuses: &[200, 401, 404, 500, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 pub(crate) const UPDATE_CHAT: Operation = Operation {
@@ -125,7 +125,7 @@ pub(crate) const UPDATE_CHAT: Operation = Operation {
     path: "/api/v1/chats/{chat_id}",
     query: &[],
     statuses: &[200, 400, 401, 404, 413, 415, 500, 503],
-    repetition: Repetition::MergePatch,
+    retry_safety: RetrySafety::MergePatch,
 };
 
 pub(crate) const DELETE_CHAT: Operation = Operation {
@@ -134,7 +134,7 @@ pub(crate) const DELETE_CHAT: Operation = Operation {
     path: "/api/v1/chats/{chat_id}",
     query: &["force"],
     statuses: &[200, 400, 401, 404, 409, 500, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 pub(crate) const LIST_MESSAGES: Operation = Operation {
@@ -143,7 +143,7 @@ pub(crate) const LIST_MESSAGES: Operation = Operation {
     path: "/api/v1/chats/{chat_id}/messages",
     query: &["offset", "limit", "order", "cursor", "after_seq"],
     statuses: &[200, 400, 401, 404, 500, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 pub(crate) const SEND_MESSAGE: Operation = Operation {
@@ -152,7 +152,7 @@ pub(crate) const SEND_MESSAGE: Operation = Operation {
     path: "/api/v1/chats/{chat_id}/messages",
     query: &[],
     statuses: &[201, 400, 401, 404, 409, 413, 415, 422, 500, 503],
-    repetition: Repetition::Keyed,
+    retry_safety: RetrySafety::Keyed,
 };
 
 pub(crate) const CREATE_TICKET: Operation = Operation {
@@ -161,7 +161,7 @@ pub(crate) const CREATE_TICKET: Operation = Operation {
     path: "/api/v1/chats/{chat_id}/tickets",
     query: &[],
     statuses: &[201, 400, 401, 404, 413, 415, 500, 503],
-    repetition: Repetition::Expendable,
+    retry_safety: RetrySafety::ShortLived,
 };
 
 /// Opens a live session. WebSocket is not part of the `OpenAPI` document.
@@ -172,7 +172,7 @@ pub(crate) const CONNECT: Operation = Operation {
     path: "/ws/chat",
     query: &["user_id", "after_seq"],
     statuses: &[101, 400, 401, 404, 503],
-    repetition: Repetition::Idempotent,
+    retry_safety: RetrySafety::Idempotent,
 };
 
 /// All operations that this version of the SDK supports.
@@ -195,22 +195,22 @@ pub(crate) mod tests {
     use super::*;
 
     /// An operation that is not safe to repeat. The table has none.
-    pub(crate) const NOT_REPEATABLE: Operation = Operation { repetition: Repetition::Never, ..UPDATE_CHAT };
+    pub(crate) const NOT_RETRY_SAFE: Operation = Operation { retry_safety: RetrySafety::Never, ..UPDATE_CHAT };
 
     #[test]
     fn the_reason_for_repeating_fits_the_method() {
         for operation in OPERATIONS {
             let expected = match operation.method {
-                "GET" | "DELETE" => Repetition::Idempotent,
-                "POST" if operation.id == "create_ticket" => Repetition::Expendable,
-                "POST" => Repetition::Keyed,
-                "PATCH" => Repetition::MergePatch,
+                "GET" | "DELETE" => RetrySafety::Idempotent,
+                "POST" if operation.id == "create_ticket" => RetrySafety::ShortLived,
+                "POST" => RetrySafety::Keyed,
+                "PATCH" => RetrySafety::MergePatch,
                 other => panic!("why may {other} be repeated?"),
             };
-            assert_eq!(operation.repetition, expected, "{}", operation.id);
-            assert_eq!(operation.is_keyed(), expected == Repetition::Keyed, "{}", operation.id);
-            assert!(operation.is_repeatable(), "{}", operation.id);
+            assert_eq!(operation.retry_safety, expected, "{}", operation.id);
+            assert_eq!(operation.is_keyed(), expected == RetrySafety::Keyed, "{}", operation.id);
+            assert!(operation.is_retry_safe(), "{}", operation.id);
         }
-        assert!(!NOT_REPEATABLE.is_repeatable());
+        assert!(!NOT_RETRY_SAFE.is_retry_safe());
     }
 }

@@ -10,9 +10,9 @@ pub struct Page<T> {
     pub has_more: bool,
     /// The cursor of the next page, for [`List::cursor`](crate::List::cursor). None on the last page.
     pub next_cursor: Option<String>,
-    /// The number of items in the whole list. None on a page that was requested by cursor, and in [`Client::chats`],
+    /// The number of items in the whole list. None on a page that was requested by cursor, and in [`Client::list_chats`],
     /// which does not count.
     ///
-    /// [`Client::chats`]: crate::Client::chats
+    /// [`Client::list_chats`]: crate::Client::list_chats
     pub total: Option<u64>,
 }

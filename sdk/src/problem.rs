@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::open_enum::open_enum;
 use crate::redact::Secrets;
-use crate::words::words;
 
 /// A problem document (RFC 9457), the body of every error response of the server.
 ///
@@ -93,7 +93,7 @@ pub struct FieldError {
     pub detail: String,
 }
 
-words! {
+open_enum! {
     /// The stable code of a [`Problem`].
     ///
     /// A newer server may send codes without a variant: they are [`Code::Other`]. A later version may add a variant for

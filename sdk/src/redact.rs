@@ -5,8 +5,10 @@ use std::fmt;
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::utf8_percent_encode;
 
 use crate::headers::X_API_KEY;
+use crate::path_and_query::RESERVED;
 
 /// The replacement for a secret.
 const MASK: &str = "***";
@@ -19,7 +21,7 @@ const MIN_KEY: usize = 4;
 /// Minimum length of another credential to redact, in bytes.
 const MIN_CREDENTIAL: usize = 6;
 /// Minimum length of a secret's beginning at the end of a text, where the secret may be cut off, in bytes.
-const MIN_CUT: usize = 8;
+const MIN_TRUNCATED: usize = 8;
 /// Substrings of the names of headers that contain credentials.
 const CREDENTIAL_NAMES: [&str; 6] = ["auth", "key", "password", "secret", "session", "token"];
 /// Header names with such a substring whose values are not secrets.
@@ -87,8 +89,8 @@ impl Secrets {
         if chain().all(|cause| self.redacted(&format!("{cause} {cause:?}")).is_none()) {
             return cause;
         }
-        let words = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        let clean = self.redacted(&words).unwrap_or(words);
+        let open_enum = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let clean = self.redacted(&open_enum).unwrap_or(open_enum);
         Box::new(RedactedCause(clean))
     }
 
@@ -99,7 +101,7 @@ impl Secrets {
         if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form.as_str())) {
             return Some((0, form.len()));
         }
-        if rest.len() >= MIN_CUT && self.forms.iter().any(|form| form.starts_with(rest)) {
+        if rest.len() >= MIN_TRUNCATED && self.forms.iter().any(|form| form.starts_with(rest)) {
             return Some((0, rest.len()));
         }
         let prefix = PREFIXES.into_iter().find(|prefix| rest.starts_with(prefix))?;
@@ -129,13 +131,7 @@ fn add_forms(forms: &mut Vec<String>, secret: &str, shortest: usize) {
     let json_with_slashes = json.replace('/', r"\/");
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let html_with_apostrophes = html.replace('\'', "&#39;");
-    let percent_encoded: String = secret
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect();
+    let percent_encoded = utf8_percent_encode(secret, RESERVED).to_string();
     let all = [secret.to_owned(), json, json_with_slashes, html, html_with_apostrophes, percent_encoded];
     forms.extend(all.into_iter().map(|form| form.to_ascii_lowercase()));
 }

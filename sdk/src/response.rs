@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::headers::{self, IDEMPOTENCY_REPLAYED, Names, X_REQUEST_ID};
+use crate::headers::{self, HeaderNames, IDEMPOTENCY_REPLAYED, X_REQUEST_ID};
 
 /// A successful response: the value of the call, status, headers and number of attempts.
 ///
@@ -92,7 +92,7 @@ impl<T: fmt::Debug> fmt::Debug for Response<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.status)
-            .field("headers", &Names(&self.headers))
+            .field("headers", &HeaderNames(&self.headers))
             .field("attempts", &self.attempts)
             .field("idempotency_key", &self.idempotency_key)
             .field("value", &self.value)

@@ -9,8 +9,7 @@ use uuid::Uuid;
 use crate::call::{self, Call, Payload};
 use crate::client::Client;
 use crate::operation::CREATE_TICKET;
-use crate::target;
-use crate::wire::CreateTicketRequest;
+use crate::path_and_query;
 
 /// A single-use credential to open one WebSocket connection to one chat as one user: [`Client::create_ticket`].
 ///
@@ -45,6 +44,16 @@ impl fmt::Debug for Ticket {
     }
 }
 
+/// The request to create a ticket.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[cfg_attr(not(feature = "utoipa"), expect(unreachable_pub, reason = "the contract test reaches it"))]
+pub struct CreateTicketRequest {
+    /// The id of the user who will connect.
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
+    pub user_id: String,
+}
+
 impl Client {
     /// Creates a ticket with which a browser connects to a chat without the API key. It can be used once, within a
     /// minute.
@@ -74,7 +83,7 @@ impl Client {
     pub fn create_ticket(&self, chat_id: Uuid, user_id: impl Into<String>) -> Call<Ticket> {
         let request = CreateTicketRequest { user_id: user_id.into() };
         let body = serde_json::to_vec(&request).expect("a string is JSON");
-        let path = target::of_chat(CREATE_TICKET, chat_id);
-        Call::new(self, CREATE_TICKET, Ok(path), Ok(Payload::Json(body.into())), call::json)
+        let path = path_and_query::chat_path(CREATE_TICKET, chat_id);
+        Call::new(self, CREATE_TICKET, Ok(path), Ok(Payload::Json(body.into())), call::decode_json)
     }
 }

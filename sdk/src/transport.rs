@@ -13,18 +13,18 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use crate::answer::Answer;
 use crate::base_url::BaseUrl;
 use crate::error::Error;
+use crate::raw_response::RawResponse;
 
 pub(crate) const USER_AGENT: &str = concat!("parlor-sdk/", env!("CARGO_PKG_VERSION"));
 
 /// Maximum number of body bytes read from an error response. A problem document is far smaller.
-const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 
 /// Connection settings.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct TransportSettings {
     pub(crate) connect_timeout: Duration,
     pub(crate) max_response_bytes: usize,
     pub(crate) user_agent: HeaderValue,
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     needs_tls: bool,
 }
 
-impl Settings {
+impl TransportSettings {
     pub(crate) fn for_server(base_url: &BaseUrl) -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -58,7 +58,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &TransportSettings) -> Result<Self, Error> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
             .user_agent(settings.user_agent.clone())
@@ -67,12 +67,12 @@ impl Transport {
             .retry(retry::never())
             .referer(false)
             .http1_only()
-            .tls_backend_preconfigured(tls(settings.needs_tls)?);
+            .tls_backend_preconfigured(tls_config(settings.needs_tls)?);
         if !settings.proxies {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| {
-            Error::configuration("the HTTP client cannot be created").caused_by(Cause(error.without_url()))
+            Error::configuration("the HTTP client cannot be created").with_source(TransportCause(error.without_url()))
         })?;
         Ok(Self { http, max_response_bytes: settings.max_response_bytes })
     }
@@ -83,9 +83,9 @@ impl Transport {
     }
 
     /// Sends the request and reads the response, whatever its status.
-    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, request: &Request) -> Result<RawResponse, Error> {
         let response = self.execute(request).await?;
-        self.answer(response, &request.url).await
+        self.read_response(response, &request.url).await
     }
 
     /// Sends a request to upgrade the protocol. The connection may come from the pool and is not returned to it.
@@ -93,10 +93,10 @@ impl Transport {
     pub(crate) async fn upgrade(&self, request: &Request) -> Result<Upgrade, Error> {
         let mut response = self.execute(request).await?;
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return self.answer(response, &request.url).await.map(Upgrade::Refused);
+            return self.read_response(response, &request.url).await.map(Upgrade::Refused);
         }
         let headers = std::mem::take(response.headers_mut());
-        let connection = response.upgrade().await.map_err(|error| failure(error, &request.url))?;
+        let connection = response.upgrade().await.map_err(|error| call_error(error, &request.url))?;
         Ok(Upgrade::Accepted { headers, connection })
     }
 
@@ -104,17 +104,17 @@ impl Transport {
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         outgoing.headers_mut().clone_from(&request.headers);
         *outgoing.body_mut() = request.body.clone().map(Into::into);
-        self.http.execute(outgoing).await.map_err(|error| failure(error, &request.url))
+        self.http.execute(outgoing).await.map_err(|error| call_error(error, &request.url))
     }
 
-    async fn answer(&self, mut response: reqwest::Response, url: &Url) -> Result<Answer, Error> {
+    async fn read_response(&self, mut response: reqwest::Response, url: &Url) -> Result<RawResponse, Error> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let limit = if status.is_success() { self.max_response_bytes } else { MAX_REFUSAL_BYTES };
-        match read(&mut response, limit).await {
-            Body { broken: Some(error), .. } if status.is_success() => Err(failure(error, url)),
+        let limit = if status.is_success() { self.max_response_bytes } else { MAX_ERROR_BODY_BYTES };
+        match read_body(&mut response, limit).await {
+            PartialBody { broken: Some(error), .. } if status.is_success() => Err(call_error(error, url)),
             // The status identifies an error response, even if the body is incomplete.
-            Body { bytes, is_cut, .. } => Ok(Answer { status, headers, body: bytes, is_cut }),
+            PartialBody { bytes, is_truncated, .. } => Ok(RawResponse { status, headers, body: bytes, is_truncated }),
         }
     }
 }
@@ -127,35 +127,35 @@ pub(crate) enum Upgrade {
         headers: HeaderMap,
         connection: reqwest::Upgraded,
     },
-    Refused(Answer),
+    Refused(RawResponse),
 }
 
 /// The part of a body that could be read, up to a limit.
-struct Body {
+struct PartialBody {
     bytes: Bytes,
-    is_cut: bool,
+    is_truncated: bool,
     broken: Option<reqwest::Error>,
 }
 
-async fn read(response: &mut reqwest::Response, limit: usize) -> Body {
+async fn read_body(response: &mut reqwest::Response, limit: usize) -> PartialBody {
     let mut bytes = BytesMut::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if chunk.len() > limit - bytes.len() => {
                 bytes.extend_from_slice(&chunk[..limit - bytes.len()]);
-                return Body { bytes: bytes.freeze(), is_cut: true, broken: None };
+                return PartialBody { bytes: bytes.freeze(), is_truncated: true, broken: None };
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Body { bytes: bytes.freeze(), is_cut: false, broken: None },
-            Err(error) => return Body { bytes: bytes.freeze(), is_cut: false, broken: Some(error) },
+            Ok(None) => return PartialBody { bytes: bytes.freeze(), is_truncated: false, broken: None },
+            Err(error) => return PartialBody { bytes: bytes.freeze(), is_truncated: false, broken: Some(error) },
         }
     }
 }
 
 /// Configures rustls with ring, regardless of the process-wide provider, and the platform's certificate roots.
-fn tls(needed: bool) -> Result<ClientConfig, Error> {
+fn tls_config(needed: bool) -> Result<ClientConfig, Error> {
     let unusable =
-        |error: rustls::Error| Error::configuration("TLS cannot be configured on this platform").caused_by(error);
+        |error: rustls::Error| Error::configuration("TLS cannot be configured on this platform").with_source(error);
     let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
@@ -168,21 +168,21 @@ fn tls(needed: bool) -> Result<ClientConfig, Error> {
     }
 }
 
-fn failure(error: reqwest::Error, url: &Url) -> Error {
-    if let Some((kind, why)) = permanent_cause(&error) {
+fn call_error(error: reqwest::Error, url: &Url) -> Error {
+    if let Some((kind, why)) = permanent_failure(&error) {
         let origin = url.origin().ascii_serialization();
         let failure = match kind {
             Permanent::Connection => Error::connect(format!("no connection to {origin}: {why}")),
-            Permanent::Answer => Error::transport(format!("the response from {origin} cannot be read: {why}")),
+            Permanent::Response => Error::transport(format!("the response from {origin} cannot be read: {why}")),
         };
-        return failure.caused_by(Cause(error.without_url())).permanent();
+        return failure.with_source(TransportCause(error.without_url())).permanent();
     }
     if !error.is_connect() {
         return Error::transport("the connection broke before the response was complete")
-            .caused_by(Cause(error.without_url()));
+            .with_source(TransportCause(error.without_url()));
     }
     Error::connect(format!("no connection to {}", url.origin().ascii_serialization()))
-        .caused_by(Cause(error.without_url()))
+        .with_source(TransportCause(error.without_url()))
 }
 
 /// What a permanent failure prevented.
@@ -191,11 +191,11 @@ enum Permanent {
     /// Opening the connection: the server processed nothing.
     Connection,
     /// Reading the response: the server may have processed the request.
-    Answer,
+    Response,
 }
 
 /// Describes why a retry would fail in the same way; none if it may succeed.
-fn permanent_cause(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
+fn permanent_failure(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'static str)> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(cause) = error.downcast_ref().and_then(permanent_tls).or_else(|| permanent_http(error)) {
@@ -239,7 +239,7 @@ fn permanent_tls(error: &rustls::Error) -> Option<(Permanent, &'static str)> {
             | Alert::UnrecognisedName,
         ) => "the server rejected the TLS handshake",
         Tls::AlertReceived(_) => {
-            return Some((Permanent::Answer, "the server closed the TLS connection with an alert"));
+            return Some((Permanent::Response, "the server closed the TLS connection with an alert"));
         }
         _ => return None,
     };
@@ -250,11 +250,11 @@ fn permanent_http(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'stat
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         // hyper has a method for this only with its feature `server`.
         if error.is_parse() && error.to_string().contains("too large") {
-            return Some((Permanent::Answer, "its headers are larger than the SDK accepts"));
+            return Some((Permanent::Response, "its headers are larger than the SDK accepts"));
         }
         if error.is_parse() {
             let why = "the port does not speak HTTP/1.1; if it is a TLS port, the base URL must begin with https://";
-            return Some((Permanent::Answer, why));
+            return Some((Permanent::Response, why));
         }
     }
     // The type of this proxy error is private to hyper-util, so it is recognised by its message.
@@ -265,9 +265,9 @@ fn permanent_http(error: &(dyn StdError + 'static)) -> Option<(Permanent, &'stat
 }
 
 /// Hides reqwest's error type from the application.
-struct Cause(reqwest::Error);
+struct TransportCause(reqwest::Error);
 
-impl fmt::Debug for Cause {
+impl fmt::Debug for TransportCause {
     /// Prints the whole chain of causes, which is what `main` prints for an error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
@@ -275,13 +275,13 @@ impl fmt::Debug for Cause {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for TransportCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl StdError for Cause {
+impl StdError for TransportCause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
@@ -304,9 +304,9 @@ mod tests {
             (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), Permanent::Connection),
             (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), Permanent::Connection),
             (rustls::Error::AlertReceived(AlertDescription::CertificateRequired), Permanent::Connection),
-            (rustls::Error::AlertReceived(AlertDescription::InternalError), Permanent::Answer),
+            (rustls::Error::AlertReceived(AlertDescription::InternalError), Permanent::Response),
         ] {
-            let found = |error: &(dyn StdError + 'static)| permanent_cause(error).map(|(kind, _)| kind);
+            let found = |error: &(dyn StdError + 'static)| permanent_failure(error).map(|(kind, _)| kind);
             assert_eq!(found(&error), Some(kind), "{error}");
             assert_eq!(found(&io::Error::other(error.clone())), Some(kind), "{error}");
             assert_eq!(found(&io::Error::other(io::Error::other(error.clone()))), Some(kind), "{error}");
@@ -315,13 +315,13 @@ mod tests {
 
     #[test]
     fn another_failure_of_the_handshake_may_pass() {
-        assert!(permanent_cause(&io::Error::other(rustls::Error::DecryptError)).is_none());
-        assert!(permanent_cause(&io::Error::from(io::ErrorKind::ConnectionRefused)).is_none());
+        assert!(permanent_failure(&io::Error::other(rustls::Error::DecryptError)).is_none());
+        assert!(permanent_failure(&io::Error::from(io::ErrorKind::ConnectionRefused)).is_none());
     }
 
     #[test]
     fn tls_can_be_set_up_without_a_process_wide_provider() {
-        tls(false).unwrap();
+        tls_config(false).unwrap();
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     }
 }

@@ -102,7 +102,7 @@ async fn a_filtered_stream_skips_and_repeats_nothing_while_chats_come_and_go() {
         }
     }
     let filter = ChatFilter::new().status(Status::Active).metadata("department", "technical");
-    let mut stream = sdk.chats().filter(filter).order(Order::Asc).limit(4).items();
+    let mut stream = sdk.list_chats().filter(filter).order(Order::Asc).limit(4).items();
     let mut read = Vec::new();
     while let Some(chat) = stream.next().await {
         let chat = chat.unwrap();

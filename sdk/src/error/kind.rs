@@ -35,7 +35,7 @@ pub enum ErrorKind {
 }
 
 /// Returns whether a failure of this kind may be temporary, and whether the server may have processed the call.
-pub(super) fn consequences(kind: ErrorKind) -> (bool, bool) {
+pub(super) fn classify(kind: ErrorKind) -> (bool, bool) {
     match kind {
         ErrorKind::Configuration | ErrorKind::InvalidCall | ErrorKind::Refused => (false, false),
         ErrorKind::Connect => (true, false),
@@ -47,7 +47,7 @@ pub(super) fn consequences(kind: ErrorKind) -> (bool, bool) {
 }
 
 /// Returns the same for a response status. [`RetryPolicy`](crate::RetryPolicy) documents the choice.
-pub(super) fn consequences_of_status(status: StatusCode, code: Option<&Code>) -> (bool, bool) {
+pub(super) fn classify_status(status: StatusCode, code: Option<&Code>) -> (bool, bool) {
     match status.as_u16() {
         408 | 429 => (true, false),
         409 if code == Some(&Code::IdempotencyInProgress) => (true, true),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn of_status(status: u16, code: &str) -> (bool, bool) {
-        consequences_of_status(StatusCode::from_u16(status).unwrap(), Some(&Code::from(code)))
+        classify_status(StatusCode::from_u16(status).unwrap(), Some(&Code::from(code)))
     }
 
     #[test]
@@ -85,6 +85,6 @@ mod tests {
     fn of_the_conflicts_only_the_twin_in_progress_passes() {
         assert_eq!(of_status(409, "idempotency_in_progress"), (true, true));
         assert_eq!(of_status(409, "chat_in_use"), (false, false));
-        assert_eq!(consequences_of_status(StatusCode::CONFLICT, None), (false, false));
+        assert_eq!(classify_status(StatusCode::CONFLICT, None), (false, false));
     }
 }

@@ -9,19 +9,19 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-use crate::attempts;
 use crate::client::Client;
 use crate::error::Error;
 use crate::operation::CONNECT;
+use crate::realtime::event_queue::event_queue;
 use crate::realtime::handshake::{self, Participant};
 use crate::realtime::machine::Machine;
-use crate::realtime::queue::queue;
-use crate::realtime::sender::{Sender, UNSEEN};
+use crate::realtime::sender::{CHANNEL_CAPACITY, Sender};
 use crate::realtime::session::{Events, Session};
-use crate::realtime::task::Task;
+use crate::realtime::session_task::SessionTask;
+use crate::retry_loop;
 
 /// Default buffer size for events, in bytes.
-const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+const DEFAULT_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
     /// Opens a live session of a user in a chat, over WebSocket: see [`Session`].
@@ -58,7 +58,7 @@ impl Client {
             client: self.clone(),
             participant: Participant { chat_id, user_id: user_id.into() },
             after_seq: None,
-            buffer_bytes: BUFFER_BYTES,
+            buffer_bytes: DEFAULT_BUFFER_BYTES,
         }
     }
 }
@@ -94,26 +94,26 @@ impl Connect {
         let deadline = settings.clock.now().checked_add(settings.total_timeout);
         let attempt = |_| {
             let opening = handshake::open(&client.inner, &participant, after_seq);
-            attempts::in_time(&client.inner, deadline, opening)
+            retry_loop::with_attempt_timeout(&client.inner, deadline, opening)
         };
-        let ((socket, connected), _) = attempts::repeat(&client.inner, CONNECT, None, deadline, attempt).await?;
+        let ((socket, connected), _) = retry_loop::run(&client.inner, CONNECT, None, deadline, attempt).await?;
 
         let position = after_seq.unwrap_or(connected.last_seq);
         let machine = Machine::new(settings.clock.now(), after_seq, connected, Arc::clone(&settings.randomness));
-        let (writer, reader) = queue(buffer_bytes);
-        let (to_send, messages) = mpsc::channel(UNSEEN);
-        let (to_signal, signals) = mpsc::channel(UNSEEN);
+        let (writer, reader) = event_queue(buffer_bytes);
+        let (to_send, messages) = mpsc::channel(CHANNEL_CAPACITY);
+        let (to_signal, signals) = mpsc::channel(CHANNEL_CAPACITY);
         let close = Arc::new(Notify::new());
-        let is_held_up = Arc::new(AtomicBool::new(false));
+        let is_blocked_by_reader = Arc::new(AtomicBool::new(false));
         let sender = Sender {
             client: client.clone(),
             participant: Arc::new(participant.clone()),
             messages: to_send,
             signals: to_signal,
             close: Arc::clone(&close),
-            is_held_up: Arc::clone(&is_held_up),
+            is_blocked_by_reader: Arc::clone(&is_blocked_by_reader),
         };
-        let task = Task {
+        let task = SessionTask {
             client,
             participant,
             machine,
@@ -122,7 +122,7 @@ impl Connect {
             messages,
             signals,
             close,
-            is_held_up,
+            is_blocked_by_reader,
             is_closing: false,
         };
         tokio::spawn(task.run());

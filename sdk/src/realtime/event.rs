@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::chat::ChatDetails;
 use crate::message::Message;
-use crate::model::ChatDetails;
+use crate::open_enum::open_enum;
 use crate::problem::Code;
-use crate::words::words;
 
 /// An event of a [`Session`](crate::Session).
 ///
@@ -223,7 +223,7 @@ event! {
     }
 }
 
-words! {
+open_enum! {
     /// Why an assistant's response ended.
     ///
     /// A newer server may send values without a variant: they are [`FinishReason::Other`].
@@ -318,25 +318,26 @@ pub struct UnknownEvent {
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct EventHeader {
     event_type: String,
 }
 
 impl Event {
     /// Parses an event from the server. Never fails: an event that cannot be decoded is [`Event::Unknown`].
     pub fn from_json(json: &str) -> Self {
-        let event_type = serde_json::from_str(json).map_or_else(|_| String::new(), |head: Head| head.event_type);
+        let event_type =
+            serde_json::from_str(json).map_or_else(|_| String::new(), |header: EventHeader| header.event_type);
         let known = match event_type.as_str() {
-            "connection_established" => read(json, Self::Connected),
-            "user_created" => read(json, Self::UserCreated),
-            "message_received" => read(json, Self::MessageReceived),
-            "message_created" => read(json, Self::MessageCreated),
-            "message_stream_started" => read(json, Self::MessageStreamStarted),
-            "message_stream_token" => read(json, Self::MessageStreamToken),
-            "message_stream_ended" => read(json, Self::MessageStreamEnded),
-            "chat_updated" => read(json, Self::ChatUpdated),
-            "user_typing" => read(json, Self::UserTyping),
-            "error" => read(json, Self::Error),
+            "connection_established" => parse(json, Self::Connected),
+            "user_created" => parse(json, Self::UserCreated),
+            "message_received" => parse(json, Self::MessageReceived),
+            "message_created" => parse(json, Self::MessageCreated),
+            "message_stream_started" => parse(json, Self::MessageStreamStarted),
+            "message_stream_token" => parse(json, Self::MessageStreamToken),
+            "message_stream_ended" => parse(json, Self::MessageStreamEnded),
+            "chat_updated" => parse(json, Self::ChatUpdated),
+            "user_typing" => parse(json, Self::UserTyping),
+            "error" => parse(json, Self::Error),
             _ => None,
         };
         known.unwrap_or_else(|| Self::Unknown(UnknownEvent { event_type, json: json.to_owned() }))
@@ -357,7 +358,7 @@ impl Event {
 }
 
 /// `serde(tag = …)` and `serde(flatten)` cannot hold raw JSON, see [`Metadata`](crate::Metadata).
-fn read<T: DeserializeOwned>(json: &str, event: fn(T) -> Event) -> Option<Event> {
+fn parse<T: DeserializeOwned>(json: &str, event: fn(T) -> Event) -> Option<Event> {
     serde_json::from_str(json).map(event).ok()
 }
 

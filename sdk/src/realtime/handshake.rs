@@ -12,15 +12,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use uuid::Uuid;
 
-use crate::answer;
-use crate::client::{Inner, Settings};
+use crate::client::{ClientInner, ClientSettings};
 use crate::error::Error;
 use crate::headers::X_API_KEY;
 use crate::operation::CONNECT;
+use crate::path_and_query::Query;
+use crate::raw_response;
 use crate::realtime::event::{Connected, Event};
-use crate::realtime::socket::{Heard, Socket};
+use crate::realtime::socket::{Incoming, Socket};
 use crate::redact::Secrets;
-use crate::target::Query;
 use crate::transport::{Request, Upgrade};
 
 const X_CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
@@ -55,7 +55,7 @@ impl Participant {
         query
     }
 
-    fn headers(&self, settings: &Settings, key: &str) -> HeaderMap {
+    fn headers(&self, settings: &ClientSettings, key: &str) -> HeaderMap {
         let mut headers = settings.headers.clone();
         // The SDK supports no extensions or subprotocols, so it must not offer any.
         headers.remove(SEC_WEBSOCKET_EXTENSIONS);
@@ -74,45 +74,45 @@ impl Participant {
 
 /// Opens a connection and waits for the server's first event. Errors are redacted.
 pub(crate) async fn open(
-    client: &Inner,
+    client: &ClientInner,
     participant: &Participant,
     after_seq: Option<u64>,
 ) -> Result<(Socket, Connected), Error> {
-    let key = key()?;
+    let key = generate_key()?;
     let mut url = client.settings.base_url.join(CONNECT.path());
     participant.query(after_seq).write_to(&mut url);
     let headers = participant.headers(&client.settings, &key);
     let request = Request { method: Method::GET, url, headers, body: None };
     let secrets = Arc::new(Secrets::of(&request.headers));
-    exchange(client, &request, &key, &secrets).await.map_err(|error| error.redact(&secrets))
+    upgrade(client, &request, &key, &secrets).await.map_err(|error| error.redact(&secrets))
 }
 
-async fn exchange(
-    client: &Inner,
+async fn upgrade(
+    client: &ClientInner,
     request: &Request,
     key: &str,
     secrets: &Arc<Secrets>,
 ) -> Result<(Socket, Connected), Error> {
     match client.transport.upgrade(request).await? {
         Upgrade::Accepted { headers, connection } => {
-            check(&headers, key)?;
+            check_upgrade(&headers, key)?;
             let socket = Socket::new(connection, client.transport.max_response_bytes(), Arc::clone(secrets)).await;
-            greeted(socket).await
+            wait_for_greeting(socket).await
         }
-        Upgrade::Refused(answer) => {
-            let answer = answer::judge(answer, &request.url, client.settings.clock.system_time())?;
-            let what = answer.describe(&request.url);
+        Upgrade::Refused(response) => {
+            let response = raw_response::check_status(response, &request.url, client.settings.clock.system_time())?;
+            let what = response.describe(&request.url);
             Err(Error::decode(format!("the response is a success, but not a WebSocket upgrade: {what}"))
-                .in_answer(answer.into_refusal()))
+                .with_response_details(response.into_error_response()))
         }
     }
 }
 
-async fn greeted(mut socket: Socket) -> Result<(Socket, Connected), Error> {
+async fn wait_for_greeting(mut socket: Socket) -> Result<(Socket, Connected), Error> {
     loop {
         match socket.next(true).await {
-            Ok(Heard::SignOfLife) => {}
-            Ok(Heard::Text(text)) => match socket.event(&text) {
+            Ok(Incoming::Control) => {}
+            Ok(Incoming::Text(text)) => match socket.event(&text) {
                 Event::Connected(connected) => return Ok((socket, connected)),
                 _ => return Err(Error::decode("the first event is not connection_established")),
             },
@@ -122,16 +122,16 @@ async fn greeted(mut socket: Socket) -> Result<(Socket, Connected), Error> {
 }
 
 /// Generates the nonce of the handshake, which prevents a response from a cache.
-fn key() -> Result<String, Error> {
+fn generate_key() -> Result<String, Error> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| {
-        Error::transport("the operating system provides no randomness for the handshake").caused_by(error.to_string())
+        Error::transport("the operating system provides no randomness for the handshake").with_source(error.to_string())
     })?;
     Ok(STANDARD.encode(nonce))
 }
 
 /// Checks that the response accepts this handshake.
-fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
+fn check_upgrade(headers: &HeaderMap, key: &str) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::decode(format!("the server switched protocols, but not to WebSocket: {what}")));
     let has = |name: HeaderName, token: &str| {
         headers
@@ -147,7 +147,7 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
     if !has(CONNECTION, "upgrade") {
         return wrong("the header Connection does not contain `upgrade`");
     }
-    if headers.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|found| found != accept(key).as_str()) {
+    if headers.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|found| found != accept_value(key).as_str()) {
         return wrong("the header Sec-WebSocket-Accept does not match the request");
     }
     if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) || headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
@@ -157,7 +157,7 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), Error> {
 }
 
 /// Computes `Sec-WebSocket-Accept` (RFC 6455, section 1.3).
-fn accept(key: &str) -> String {
+fn accept_value(key: &str) -> String {
     let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
 }
@@ -174,12 +174,12 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        assert_eq!(accept(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept_value(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
     fn a_key_is_16_bytes_and_never_the_same() {
-        let (one, two) = (key().unwrap(), key().unwrap());
+        let (one, two) = (generate_key().unwrap(), generate_key().unwrap());
         assert_ne!(one, two);
         assert_eq!(STANDARD.decode(one).unwrap().len(), 16);
     }
@@ -191,7 +191,7 @@ mod tests {
             (CONNECTION, "keep-alive, Upgrade"),
             (SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         ];
-        check(&headers(&right), KEY).unwrap();
+        check_upgrade(&headers(&right), KEY).unwrap();
         for (name, value) in [
             (UPGRADE, "h2c"),
             (CONNECTION, "close"),
@@ -201,12 +201,12 @@ mod tests {
         ] {
             let mut wrong = headers(&right);
             wrong.insert(name.clone(), HeaderValue::from_static(value));
-            assert_eq!(check(&wrong, KEY).unwrap_err().kind(), crate::ErrorKind::Decode, "{name}");
+            assert_eq!(check_upgrade(&wrong, KEY).unwrap_err().kind(), crate::ErrorKind::Decode, "{name}");
         }
         for (name, _) in &right {
             let mut wrong = headers(&right);
             wrong.remove(name);
-            assert!(check(&wrong, KEY).is_err(), "{name}");
+            assert!(check_upgrade(&wrong, KEY).is_err(), "{name}");
         }
     }
 

@@ -21,21 +21,20 @@
 //!
 //! # Other modules
 //!
-//! `event` has the events, `close_code` the reasons for which a connection ends.
+//! `event` has the events, `connection_loss` the reasons for which a connection ends.
 
-mod close_code;
 mod connect;
+mod connection_loss;
 mod event;
+mod event_queue;
 mod handshake;
 mod machine;
 mod outbox;
-mod outgoing;
-mod position;
-mod queue;
 mod sender;
 mod session;
+mod session_task;
 mod socket;
-mod task;
+mod stream_position;
 
 pub use connect::Connect;
 pub use event::{
@@ -44,6 +43,5 @@ pub use event::{
     UserTyping,
 };
 pub use outbox::Receipt;
-pub use outgoing::OutgoingMessage;
-pub use sender::Sender;
+pub use sender::{OutgoingMessage, Sender};
 pub use session::{Events, Session};

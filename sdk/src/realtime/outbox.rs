@@ -53,7 +53,7 @@ impl Receipt {
 
 /// A message to send.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct QueuedMessage {
     pub(crate) client_message_id: String,
     pub(crate) frame: String,
     /// Closed when the caller stops waiting: the message is then not resent.
@@ -63,20 +63,20 @@ pub(crate) struct Outgoing {
 }
 
 #[derive(Debug)]
-struct Waiting {
-    outgoing: Outgoing,
+struct PendingMessage {
+    outgoing: QueuedMessage,
     /// Whether it was written to the current connection.
     is_written: bool,
-    refusals: u32,
+    rejections: u32,
     not_before: Option<Instant>,
 }
 
-impl Waiting {
+impl PendingMessage {
     fn is_for(&self, client_message_id: &str) -> bool {
         self.outgoing.client_message_id == client_message_id
     }
 
-    fn settle(self, outcome: Result<Receipt, Error>) {
+    fn resolve(self, outcome: Result<Receipt, Error>) {
         // Fails if the caller has stopped waiting.
         drop(self.outgoing.reply.send(outcome));
     }
@@ -87,56 +87,56 @@ impl Waiting {
 pub(crate) struct Outbox {
     /// The session's user, who is the sender of the messages.
     user_id: String,
-    waiting: Vec<Waiting>,
+    pending: Vec<PendingMessage>,
 }
 
 impl Outbox {
     /// Creates an empty outbox of this user.
     pub(crate) fn new(user_id: String) -> Self {
-        Self { user_id, waiting: Vec::new() }
+        Self { user_id, pending: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, outgoing: Outgoing) {
-        self.waiting.push(Waiting { outgoing, is_written: false, refusals: 0, not_before: None });
+    pub(crate) fn push(&mut self, outgoing: QueuedMessage) {
+        self.pending.push(PendingMessage { outgoing, is_written: false, rejections: 0, not_before: None });
     }
 
     /// Removes messages whose callers have stopped waiting.
-    pub(crate) fn tidy(&mut self) {
-        self.waiting.retain(|waiting| !waiting.outgoing.reply.is_closed());
+    pub(crate) fn remove_abandoned(&mut self) {
+        self.pending.retain(|pending| !pending.outgoing.reply.is_closed());
     }
 
     /// Ready when a caller has stopped waiting.
-    pub(crate) fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut replies = self.waiting.iter_mut().map(|waiting| &mut waiting.outgoing.reply);
+    pub(crate) fn poll_caller_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut replies = self.pending.iter_mut().map(|pending| &mut pending.outgoing.reply);
         if replies.any(|reply| reply.poll_closed(context).is_ready()) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.pending.is_empty()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting.len() >= CAPACITY
+        self.pending.len() >= CAPACITY
     }
 
     /// Returns the frames to write to the current connection now, and marks them as written.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<String> {
-        self.tidy();
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<String> {
+        self.remove_abandoned();
         let mut frames = Vec::new();
-        for waiting in &mut self.waiting {
-            if waiting.is_written || waiting.not_before.is_some_and(|instant| instant > now) {
+        for pending in &mut self.pending {
+            if pending.is_written || pending.not_before.is_some_and(|instant| instant > now) {
                 continue;
             }
-            waiting.is_written = true;
-            waiting.outgoing.written.store(true, Ordering::Release);
-            frames.push(waiting.outgoing.frame.clone());
+            pending.is_written = true;
+            pending.outgoing.written.store(true, Ordering::Release);
+            frames.push(pending.outgoing.frame.clone());
         }
         frames
     }
 
     /// Returns when the next frame will be due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().filter(|waiting| !waiting.is_written).filter_map(|waiting| waiting.not_before).min()
+        self.pending.iter().filter(|pending| !pending.is_written).filter_map(|pending| pending.not_before).min()
     }
 
     pub(crate) fn received(&mut self, received: &MessageReceived) {
@@ -153,45 +153,50 @@ impl Outbox {
 
     fn acknowledge(&mut self, receipt: Option<Receipt>) {
         let Some(receipt) = receipt else { return };
-        for waiting in self.waiting.extract_if(.., |waiting| waiting.is_for(&receipt.client_message_id)) {
-            waiting.settle(Ok(receipt.clone()));
+        for pending in self.pending.extract_if(.., |pending| pending.is_for(&receipt.client_message_id)) {
+            pending.resolve(Ok(receipt.clone()));
         }
     }
 
     /// Returns whether the error is about a pending message. A permanent error is its result; after a temporary one it
     /// is due again after `pause`, which is passed the number of rejections so far.
-    pub(crate) fn refused(&mut self, error: &ErrorEvent, now: Instant, pause: impl Fn(u32) -> Duration) -> bool {
+    pub(crate) fn message_rejected(
+        &mut self,
+        error: &ErrorEvent,
+        now: Instant,
+        pause: impl Fn(u32) -> Duration,
+    ) -> bool {
         let Some(id) = error.client_message_id.as_deref() else { return false };
         if error.retryable {
             let mut found = false;
-            for waiting in self.waiting.iter_mut().filter(|waiting| waiting.is_for(id)) {
+            for pending in self.pending.iter_mut().filter(|pending| pending.is_for(id)) {
                 found = true;
-                waiting.refusals += 1;
-                waiting.is_written = false;
-                waiting.not_before = now.checked_add(pause(waiting.refusals));
+                pending.rejections += 1;
+                pending.is_written = false;
+                pending.not_before = now.checked_add(pause(pending.rejections));
             }
             return found;
         }
-        let refused: Vec<_> = self.waiting.extract_if(.., |waiting| waiting.is_for(id)).collect();
-        let found = !refused.is_empty();
-        for waiting in refused {
+        let rejected: Vec<_> = self.pending.extract_if(.., |pending| pending.is_for(id)).collect();
+        let found = !rejected.is_empty();
+        for pending in rejected {
             let message = format!("the server rejected the message: {}: {}", error.code, error.message);
-            waiting.settle(Err(Error::refused(message, error.code.clone())));
+            pending.resolve(Err(Error::message_rejected(message, error.code.clone())));
         }
         found
     }
 
     /// Marks all messages as unwritten because the connection was lost.
     pub(crate) fn disconnected(&mut self) {
-        for waiting in &mut self.waiting {
-            waiting.is_written = false;
+        for pending in &mut self.pending {
+            pending.is_written = false;
         }
     }
 
     pub(crate) fn fail(&mut self, error: impl Fn() -> Error) {
-        for waiting in self.waiting.drain(..) {
-            let written = waiting.outgoing.written.load(Ordering::Acquire);
-            waiting.settle(Err(error().maybe_processed(written)));
+        for pending in self.pending.drain(..) {
+            let written = pending.outgoing.written.load(Ordering::Acquire);
+            pending.resolve(Err(error().maybe_processed(written)));
         }
     }
 }

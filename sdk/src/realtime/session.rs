@@ -9,9 +9,8 @@ use futures_core::Stream;
 
 use crate::error::Error;
 use crate::realtime::event::Event;
-use crate::realtime::outgoing::OutgoingMessage;
-use crate::realtime::queue::Reader;
-use crate::realtime::sender::Sender;
+use crate::realtime::event_queue::EventReader;
+use crate::realtime::sender::{OutgoingMessage, Sender};
 
 /// A user's live session in a chat: a stream of [`Event`]s, and methods to send. Opened by
 /// [`Client::connect`](crate::Client::connect).
@@ -162,12 +161,12 @@ impl Stream for Session {
 /// Dropping it does not end the session for its [`Sender`]s.
 #[must_use = "a stream does nothing until it is read"]
 pub struct Events {
-    reader: Reader,
+    reader: EventReader,
     position: u64,
 }
 
 impl Events {
-    pub(crate) fn new(reader: Reader, position: u64) -> Self {
+    pub(crate) fn new(reader: EventReader, position: u64) -> Self {
         Self { reader, position }
     }
 

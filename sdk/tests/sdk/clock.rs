@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
-use parlor_sdk::{Clock, Pause};
+use parlor_sdk::{Clock, SleepFuture};
 
 use crate::server::Step;
 
@@ -73,13 +73,13 @@ impl Clock for VirtualClock {
         SystemTime::UNIX_EPOCH + DAWN + self.state.lock().unwrap().elapsed
     }
 
-    fn sleep(&self, duration: Duration) -> Pause {
+    fn sleep(&self, duration: Duration) -> SleepFuture {
         self.state.lock().unwrap().sleeps.push(duration);
         self.advance(duration);
         Box::pin(std::future::ready(()))
     }
 
-    fn reached(&self, instant: Instant) -> Pause {
+    fn sleep_until(&self, instant: Instant) -> SleepFuture {
         let clock = self.clone();
         Box::pin(poll_fn(move |context| {
             let mut state = clock.state.lock().unwrap();

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use parlor_sdk::wire::{ChatList, ChatPage, CreateTicketRequest, MessageList};
+use parlor_sdk::contract::{ChatList, ChatPage, CreateTicketRequest, MessageList};
 use parlor_sdk::{
     Chat, ChatConfig, ChatDeleted, ChatDetails, ChatPatch, ChatSummary, Code, FieldError, Message, NewChat, NewMessage,
     OPERATIONS, Operation, Page, Problem, Role, Ticket,

@@ -66,7 +66,7 @@ async fn a_page_is_fetched_with_what_was_asked_for() {
 #[tokio::test]
 async fn without_settings_there_is_no_query() {
     let server = Server::start([chat_page(&[], None)]);
-    let page = client(&server).chats().await.unwrap();
+    let page = client(&server).list_chats().await.unwrap();
     assert_eq!((page.items.len(), page.total), (0, None));
     assert_eq!(server.requests()[0].line, "GET /api/v1/chats/ HTTP/1.1");
 }
@@ -231,7 +231,7 @@ async fn a_filter_holds_for_every_page() {
         .created_before(std::time::SystemTime::UNIX_EPOCH)
         .metadata("department", "technical")
         .metadata("floor", 3);
-    let chats: Vec<_> = client(&server).chats().filter(filter).items().try_collect().await.unwrap();
+    let chats: Vec<_> = client(&server).list_chats().filter(filter).items().try_collect().await.unwrap();
     assert_eq!(chats.len(), 2);
     assert_eq!((&chats[0].status, chats[0].message_count), (&Status::Active, 2));
     let filter = "user_id=a%26b%3Dc&status=archived&created_after=2024-01-15T09%3A30%3A00Z\
@@ -242,7 +242,7 @@ async fn a_filter_holds_for_every_page() {
 #[tokio::test]
 async fn a_filter_that_cannot_be_sent_is_refused() {
     let server = Server::start([chat_page(&[], None)]);
-    let list = client(&server).chats().filter(ChatFilter::new().metadata("floors", json!([1, 2])));
+    let list = client(&server).list_chats().filter(ChatFilter::new().metadata("floors", json!([1, 2])));
     let error = list.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidCall);
     assert!(error.to_string().contains("an array"), "{error}");
@@ -310,9 +310,12 @@ async fn nothing_another_client_stored_makes_a_list_fail() {
 #[test]
 fn a_list_shows_what_it_asks_for_and_no_secret() {
     let client = Client::new("http://localhost:8000", crate::KEY).unwrap();
-    let list = client.chats().limit(7).header("X-Token", "hunter2");
+    let list = client.list_chats().limit(7).header("X-Token", "hunter2");
     let shown = format!("{list:?}");
     assert!(shown.contains("list_chats") && shown.contains("\"limit\", \"7\""), "{shown}");
     assert!(!shown.contains("hunter2") && !shown.contains(crate::KEY), "{shown}");
-    assert_eq!(format!("{:?} {:?}", client.chats().items(), client.chats().pages()), "Items { .. } Pages { .. }");
+    assert_eq!(
+        format!("{:?} {:?}", client.list_chats().items(), client.list_chats().pages()),
+        "Items { .. } Pages { .. }"
+    );
 }

@@ -66,7 +66,7 @@ async fn everything_that_can_be_sent() -> Sent {
             .metadata("urgent", true);
         let server = Server::start([chat_page(&[CHAT], None), chat_list(&[CHAT], None), messages(&[1], None)]);
         let client = client(&server);
-        client.chats().filter(filter).limit(100).sort(sort).order(order).cursor("c").await.unwrap();
+        client.list_chats().filter(filter).limit(100).sort(sort).order(order).cursor("c").await.unwrap();
         client.list_user_chats("u").offset(LARGEST).limit(1).sort(sort).order(order).await.unwrap();
         client.list_messages(Uuid::nil()).offset(0).after_seq(LARGEST).limit(100).order(order).await.unwrap();
         note(&mut sent, &server, &["list_chats", "list_user_chats", "list_messages"]);

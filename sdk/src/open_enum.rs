@@ -1,7 +1,7 @@
 //! Enums of strings to which a newer server may add values.
 
 /// Declares such an enum, its conversions and, with the feature `utoipa`, its schema from one list of values.
-macro_rules! words {
+macro_rules! open_enum {
     (
         $(#[$enum_doc:meta])*
         pub enum $enum:ident {
@@ -24,7 +24,7 @@ macro_rules! words {
         impl $enum {
             /// The values with a variant in this version.
             #[cfg(any(test, feature = "utoipa"))]
-            pub(crate) const WORDS: &[&str] = &[$($word),+];
+            pub(crate) const VALUES: &[&str] = &[$($word),+];
 
             /// Returns the value as the server sent it.
             pub fn as_str(&self) -> &str {
@@ -79,7 +79,7 @@ macro_rules! words {
         #[cfg(feature = "utoipa")]
         impl utoipa::PartialSchema for $enum {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                Self::described("").into()
+                Self::schema_with_description("").into()
             }
         }
 
@@ -89,9 +89,9 @@ macro_rules! words {
         #[cfg(feature = "utoipa")]
         impl $enum {
             /// Returns the schema of a model's member. utoipa's `inline` would declare both a string and an object.
-            pub(crate) fn described(description: &str) -> utoipa::openapi::schema::Object {
+            pub(crate) fn schema_with_description(description: &str) -> utoipa::openapi::schema::Object {
                 let mut schema = utoipa::openapi::schema::Object::with_type(utoipa::openapi::schema::Type::String);
-                schema.enum_values = Some(Self::WORDS.iter().map(|word| (*word).into()).collect());
+                schema.enum_values = Some(Self::VALUES.iter().map(|word| (*word).into()).collect());
                 schema.description = Some(description.to_owned()).filter(|text| !text.is_empty());
                 schema
             }
@@ -99,7 +99,7 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+pub(crate) use open_enum;
 
 #[cfg(test)]
 mod tests {
@@ -107,8 +107,8 @@ mod tests {
 
     macro_rules! check {
         ($enum:ident, $count:literal) => {
-            assert_eq!($enum::WORDS.len(), $count);
-            for word in $enum::WORDS {
+            assert_eq!($enum::VALUES.len(), $count);
+            for word in $enum::VALUES {
                 let value: $enum = serde_json::from_value((*word).into()).unwrap();
                 assert!(!matches!(value, $enum::Other(_)), "{word}");
                 assert_eq!((value.as_str(), value.to_string().as_str()), (*word, *word));

@@ -4,11 +4,11 @@ use crate::realtime::event::{Connected, Gap};
 
 /// The last sequence number that the stream has yielded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub(crate) struct StreamPosition {
     /// None before the first connection of a session without `after_seq`.
     at: Option<u64>,
     /// The position at which the server was already asked again for skipped messages.
-    asked_again: Option<u64>,
+    asked_again_at: Option<u64>,
 }
 
 /// What to do with a message.
@@ -17,16 +17,16 @@ pub(crate) enum Admission {
     /// Deliver it: it is the next one.
     Next,
     /// Drop it: it was delivered before, for example a repeated acknowledgement with the seq of the first one.
-    Repeated,
+    Duplicate,
     /// Reconnect: messages before it are missing.
-    Early,
+    OutOfOrder,
     /// Deliver it after the gap.
-    After(Gap),
+    AfterGap(Gap),
 }
 
-impl Position {
+impl StreamPosition {
     pub(crate) fn new(after_seq: Option<u64>) -> Self {
-        Self { at: after_seq, asked_again: None }
+        Self { at: after_seq, asked_again_at: None }
     }
 
     /// Returns the `after_seq` of the next connection.
@@ -44,23 +44,23 @@ impl Position {
         asked.map(|_| Gap { after_seq: 0, next_seq: connected.last_seq.saturating_add(1) })
     }
 
-    /// `may_ask_again` is whether the session may reconnect. It reconnects once per position, because a second time
+    /// `may_reconnect` is whether the session may reconnect. It reconnects once per position, because a second time
     /// would not help.
-    pub(crate) fn admit(&mut self, seq: u64, may_ask_again: bool) -> Admission {
+    pub(crate) fn admit(&mut self, seq: u64, may_reconnect: bool) -> Admission {
         let at = self.at.unwrap_or(0);
         if seq <= at {
-            return Admission::Repeated;
+            return Admission::Duplicate;
         }
         if seq == at.saturating_add(1) {
             self.at = Some(seq);
             return Admission::Next;
         }
-        if may_ask_again && self.asked_again != Some(at) {
-            self.asked_again = Some(at);
-            return Admission::Early;
+        if may_reconnect && self.asked_again_at != Some(at) {
+            self.asked_again_at = Some(at);
+            return Admission::OutOfOrder;
         }
         self.at = Some(seq);
-        Admission::After(Gap { after_seq: at, next_seq: seq })
+        Admission::AfterGap(Gap { after_seq: at, next_seq: seq })
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn who_knows_nothing_begins_where_the_chat_is() {
-        let mut position = Position::new(None);
+        let mut position = StreamPosition::new(None);
         assert_eq!(position.after_seq(), None);
         assert_eq!(position.connected(&connected(7, false)), None);
         assert_eq!(position.after_seq(), Some(7));
@@ -87,9 +87,9 @@ mod tests {
 
     #[test]
     fn each_place_is_shown_once_and_in_order() {
-        let mut position = Position::new(Some(0));
+        let mut position = StreamPosition::new(Some(0));
         assert_eq!(position.connected(&connected(0, true)), None);
-        for (seq, expected) in [(1, Admission::Next), (1, Admission::Repeated), (2, Admission::Next)] {
+        for (seq, expected) in [(1, Admission::Next), (1, Admission::Duplicate), (2, Admission::Next)] {
             assert_eq!(position.admit(seq, true), expected);
         }
         assert_eq!(position.after_seq(), Some(2));
@@ -97,23 +97,23 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_asked_for_once_and_then_a_gap() {
-        let mut position = Position::new(Some(2));
-        assert_eq!(position.admit(5, true), Admission::Early);
+        let mut position = StreamPosition::new(Some(2));
+        assert_eq!(position.admit(5, true), Admission::OutOfOrder);
         assert_eq!(position.after_seq(), Some(2));
         assert_eq!(position.connected(&connected(5, true)), None);
-        assert_eq!(position.admit(5, true), Admission::After(Gap { after_seq: 2, next_seq: 5 }));
-        assert_eq!(position.admit(4, true), Admission::Repeated);
-        assert_eq!(position.admit(7, true), Admission::Early, "another place");
+        assert_eq!(position.admit(5, true), Admission::AfterGap(Gap { after_seq: 2, next_seq: 5 }));
+        assert_eq!(position.admit(4, true), Admission::Duplicate);
+        assert_eq!(position.admit(7, true), Admission::OutOfOrder, "another place");
         assert_eq!(position.admit(6, true), Admission::Next);
-        assert_eq!(position.admit(9, false), Admission::After(Gap { after_seq: 6, next_seq: 9 }));
+        assert_eq!(position.admit(9, false), Admission::AfterGap(Gap { after_seq: 6, next_seq: 9 }));
     }
 
     #[test]
     fn a_server_that_has_less_is_read_anew() {
-        let mut position = Position::new(Some(9));
+        let mut position = StreamPosition::new(Some(9));
         assert_eq!(position.connected(&connected(4, false)), Some(Gap { after_seq: 0, next_seq: 5 }));
         assert_eq!(position.admit(5, false), Admission::Next);
-        let mut position = Position::new(Some(9));
+        let mut position = StreamPosition::new(Some(9));
         assert_eq!(position.connected(&connected(0, false)), Some(Gap { after_seq: 0, next_seq: 1 }));
     }
 }

@@ -6,12 +6,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::chat::Status;
 use crate::error::Error;
 use crate::metadata::kind_of;
-use crate::model::Status;
-use crate::target::Query;
+use crate::path_and_query::Query;
 
-/// A filter for [`Client::chats`](crate::Client::chats). A chat must match all conditions.
+/// A filter for [`Client::list_chats`](crate::Client::list_chats). A chat must match all conditions.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -31,12 +31,12 @@ pub struct ChatFilter {
     status: Option<Status>,
     created_after: Option<DateTime<Utc>>,
     created_before: Option<DateTime<Utc>>,
-    metadata: Vec<(String, Wanted)>,
+    metadata: Vec<(String, FilterValue)>,
 }
 
 /// The value that a metadata member must have. A serialization error is kept here so that building a filter does not
 /// return a `Result`.
-type Wanted = Result<Box<RawValue>, Arc<serde_json::Error>>;
+type FilterValue = Result<Box<RawValue>, Arc<serde_json::Error>>;
 
 impl ChatFilter {
     /// Creates a filter that matches every chat of the tenant.
@@ -82,7 +82,7 @@ impl ChatFilter {
     /// # async fn main() -> Result<(), parlor_sdk::Error> {
     /// # let client = Client::new("http://localhost:8000", "your-tenant-api-key")?;
     /// let floors = ChatFilter::new().metadata("floors", [1, 2]);
-    /// let error = client.chats().filter(floors).await.unwrap_err();
+    /// let error = client.list_chats().filter(floors).await.unwrap_err();
     /// assert_eq!((error.kind(), error.attempts()), (ErrorKind::InvalidCall, 0));
     /// # Ok(())
     /// # }
@@ -116,9 +116,10 @@ impl ChatFilter {
 }
 
 /// Returns `name:value` in the server's syntax, with colons and backslashes in the name escaped.
-fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
+fn label(name: &str, wanted: &FilterValue) -> Result<String, Error> {
     let json = wanted.as_ref().map_err(|error| {
-        Error::invalid_call(format!("the value for `{name}` cannot be serialized to JSON")).caused_by(Arc::clone(error))
+        Error::invalid_call(format!("the value for `{name}` cannot be serialized to JSON"))
+            .with_source(Arc::clone(error))
     })?;
     match json.get().as_bytes().first() {
         Some(b'{' | b'[') => Err(Error::invalid_call(format!(
@@ -126,8 +127,9 @@ fn label(name: &str, wanted: &Wanted) -> Result<String, Error> {
             kind_of(json)
         ))),
         Some(b'"') => {
-            let text: String = serde_json::from_str(json.get())
-                .map_err(|error| Error::invalid_call(format!("the value for `{name}` is not text")).caused_by(error))?;
+            let text: String = serde_json::from_str(json.get()).map_err(|error| {
+                Error::invalid_call(format!("the value for `{name}` is not text")).with_source(error)
+            })?;
             Ok(format!("{}:{text}", escaped(name)))
         }
         _ => Ok(format!("{}:{json}", escaped(name))),

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::*;
-use crate::error::Refusal;
+use crate::error::ErrorResponse;
 use crate::realtime::outbox::Receipt;
 
 pub(super) const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -15,14 +15,14 @@ pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
 pub(super) const TIME: &str = "2024-01-15T10:31:00Z";
 
 /// A machine in a time of its own, whose every pause is half of the longest.
-pub(super) struct World {
+pub(super) struct Harness {
     pub(super) machine: Machine,
     pub(super) now: Instant,
 }
 
 pub(super) type Outcome = oneshot::Receiver<Result<Receipt, Error>>;
 
-impl World {
+impl Harness {
     /// A session whose chat has this many messages.
     pub(super) fn new(after_seq: Option<u64>, last_seq: u64) -> Self {
         let now = Instant::now();
@@ -32,14 +32,14 @@ impl World {
 
     /// One that has been connected and has nothing to do.
     pub(super) fn idle(last_seq: u64) -> Self {
-        let mut world = Self::new(None, last_seq);
-        world.effects();
-        world
+        let mut harness = Self::new(None, last_seq);
+        harness.effects();
+        harness
     }
 
     /// What is to be done, in words.
     pub(super) fn effects(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.machine.effect()).map(|effect| shown(&effect)).collect()
+        std::iter::from_fn(|| self.machine.next_effect()).map(|effect| shown(&effect)).collect()
     }
 
     pub(super) fn pass(&mut self, duration: Duration) {
@@ -50,32 +50,32 @@ impl World {
     pub(super) fn reach(&mut self) -> Duration {
         let before = self.now;
         self.now = self.machine.deadline().expect("a deadline");
-        self.machine.reached(self.now);
+        self.machine.deadline_reached(self.now);
         self.now - before
     }
 
     pub(super) fn receive(&mut self, event: &Value) {
         let json = event.to_string();
-        self.machine.received(self.now, Event::from_json(&json), json.len());
+        self.machine.event_received(self.now, Event::from_json(&json), json.len());
     }
 
     pub(super) fn lose(&mut self, code: u16) {
-        self.machine.lost(self.now, &Loss::Closed { code, reason: String::new() });
+        self.machine.connection_lost(self.now, &ConnectionLoss::Closed { code, reason: String::new() });
     }
 
     pub(super) fn break_off(&mut self) {
-        self.machine.lost(self.now, &Loss::Broken("cut".to_owned()));
+        self.machine.connection_lost(self.now, &ConnectionLoss::Broken("cut".to_owned()));
     }
 
     pub(super) fn reconnect(&mut self, last_seq: u64, resumed: bool) {
-        self.machine.paused();
+        self.machine.backoff_elapsed();
         self.machine.opened(self.now, connected(last_seq, resumed));
     }
 
     pub(super) fn send(&mut self, id: &str) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         let written = Arc::new(AtomicBool::new(false));
-        let outgoing = Outgoing { client_message_id: id.to_owned(), frame: format!("<{id}>"), reply, written };
+        let outgoing = QueuedMessage { client_message_id: id.to_owned(), frame: format!("<{id}>"), reply, written };
         self.machine.send(self.now, outgoing);
         outcome
     }
@@ -86,9 +86,9 @@ pub(super) fn shown(effect: &Effect) -> String {
         Effect::Open { after_seq } => format!("open after {after_seq:?}"),
         Effect::Write(frame) => format!("write {frame}"),
         Effect::Ping => "ping".to_owned(),
-        Effect::SayGoodbye => "say goodbye".to_owned(),
-        Effect::HangUp(code) => format!("hang up {code:?}"),
-        Effect::Pause(duration) => format!("pause {duration:?}"),
+        Effect::SendClose => "send close".to_owned(),
+        Effect::Disconnect(code) => format!("disconnect {code:?}"),
+        Effect::BackOff(duration) => format!("back off {duration:?}"),
         Effect::Deliver(event, _) => told(event),
         Effect::End(Ok(())) => "end".to_owned(),
         Effect::End(Err(error)) => format!("end: {:?} {:?} {:?}", error.kind(), error.status(), error.close_code()),
@@ -150,7 +150,7 @@ pub(super) fn refusal(code: &str, retryable: bool, client_message_id: Option<&st
 
 pub(super) fn refused(status: u16, retry_after: Option<Duration>) -> Error {
     let status = StatusCode::from_u16(status).unwrap();
-    Error::status_code("refused", Refusal { status, retry_after, ..Refusal::default() })
+    Error::status_code("refused", ErrorResponse { status, retry_after, ..ErrorResponse::default() })
 }
 
 pub(super) fn seq(outcome: &mut Outcome) -> u64 {

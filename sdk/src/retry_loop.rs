@@ -1,30 +1,31 @@
 //! The retry loop: attempts and the delays between them.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
 use std::time::Instant;
 
-use crate::answer::{self, Answer};
-use crate::call::Prepared;
-use crate::client::Inner;
-use crate::clock::Clock;
+use crate::client::ClientInner;
+use crate::clock;
 use crate::error::Error;
 use crate::operation::Operation;
+use crate::prepared_call::PreparedCall;
 use crate::problem::Code;
+use crate::raw_response::{self, RawResponse};
 use crate::redact::Secrets;
-use crate::retry::{Failed, RetryStop};
+use crate::retry_policy::{FailedAttempt, RetryStop};
 
 /// Sends the request, retrying as the policy allows. Returns the response and the number of attempts.
-pub(crate) async fn make(client: &Inner, call: &Prepared) -> Result<(Answer, u32), Error> {
+pub(crate) async fn execute(client: &ClientInner, call: &PreparedCall) -> Result<(RawResponse, u32), Error> {
     let deadline = call.deadline(client.settings.clock.now());
-    repeat(client, call.operation, call.key(), deadline, |repeats| attempt(client, call, deadline, repeats)).await
+    run(client, call.operation, call.key(), deadline, |maybe_processed| {
+        attempt(client, call, deadline, maybe_processed)
+    })
+    .await
 }
 
 /// Runs attempts until one succeeds or the policy, the budget or the deadline stops. Each attempt is passed whether the
 /// server may have processed an earlier one. Returns the result and the number of attempts.
-pub(crate) async fn repeat<T, A>(
-    client: &Inner,
+pub(crate) async fn run<T, A>(
+    client: &ClientInner,
     operation: Operation,
     key: Option<&str>,
     deadline: Option<Instant>,
@@ -38,58 +39,64 @@ where
     let mut attempts = 0;
     loop {
         if deadline.is_some_and(|deadline| deadline <= clock.now()) {
-            let error = out_of_time().in_call(operation, attempts, key, maybe_processed);
-            return Err(error.stopped_by(RetryStop::DeadlineReached));
+            let error = deadline_error().with_call(operation, attempts, key, maybe_processed);
+            return Err(error.with_retry_stop(RetryStop::DeadlineReached));
         }
         attempts += 1;
         let error = match attempt(maybe_processed).await {
             Ok(value) => {
-                client.budget.succeeded(attempts - 1);
+                client.retry_budget.record_success(attempts - 1);
                 return Ok((value, attempts));
             }
             Err(error) => error,
         };
         maybe_processed |= error.was_maybe_processed();
-        let error = error.in_call(operation, attempts, key, maybe_processed);
-        let failed = Failed {
+        let error = error.with_call(operation, attempts, key, maybe_processed);
+        let failed = FailedAttempt {
             attempts,
-            repeatable: error.is_retryable(),
+            is_retryable: error.is_retryable(),
             retry_after: error.retry_after(),
             remaining: deadline.map(|deadline| deadline.saturating_duration_since(clock.now())),
         };
-        let pause = client.settings.retry.pause(&failed, (client.settings.randomness)());
-        match pause {
+        let delay = client.settings.retry.delay(&failed, (client.settings.randomness)());
+        match delay {
             // The budget is checked last so that it is charged only for requests that are sent.
-            Ok(pause) if client.budget.withdraw() => clock.sleep(pause).await,
-            Ok(_) => return Err(error.stopped_by(RetryStop::BudgetExhausted)),
-            Err(stop) => return Err(error.stopped_by(stop)),
+            Ok(delay) if client.retry_budget.withdraw() => clock.sleep(delay).await,
+            Ok(_) => return Err(error.with_retry_stop(RetryStop::BudgetExhausted)),
+            Err(stop) => return Err(error.with_retry_stop(stop)),
         }
     }
 }
 
 /// Sends the request once. `maybe_processed` is whether the server may have processed an earlier attempt.
-async fn attempt(client: &Inner, call: &Prepared, deadline: Option<Instant>, repeats: bool) -> Result<Answer, Error> {
+async fn attempt(
+    client: &ClientInner,
+    call: &PreparedCall,
+    deadline: Option<Instant>,
+    maybe_processed: bool,
+) -> Result<RawResponse, Error> {
     let clock = &*client.settings.clock;
     let redact = |error: Error| error.redact(&Secrets::of(&call.request.headers));
-    let answer = in_time(client, deadline, client.transport.send(&call.request)).await.map_err(redact)?;
-    if repeats && call.operation.deletes() && answer.says(&Code::ChatNotFound) {
-        return Ok(answer);
+    let response =
+        with_attempt_timeout(client, deadline, client.transport.send(&call.request)).await.map_err(redact)?;
+    if maybe_processed && call.operation.is_deletion() && response.has_problem_code(&Code::ChatNotFound) {
+        return Ok(response);
     }
-    answer::judge(answer, &call.request.url, clock.system_time()).map_err(redact)
+    raw_response::check_status(response, &call.request.url, clock.system_time()).map_err(redact)
 }
 
 /// Runs `work` for at most the attempt timeout, and not beyond the deadline.
-pub(crate) async fn in_time<T>(
-    client: &Inner,
+pub(crate) async fn with_attempt_timeout<T>(
+    client: &ClientInner,
     deadline: Option<Instant>,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let clock = &*client.settings.clock;
     let own_end = clock.now().checked_add(client.settings.attempt_timeout);
     let end = own_end.into_iter().chain(deadline).min();
-    match before(end, clock, work).await {
+    match clock::with_deadline(end, clock, work).await {
         Some(outcome) => outcome,
-        None if end == deadline => Err(out_of_time()),
+        None if end == deadline => Err(deadline_error()),
         None => Err(Error::timeout(format!(
             "no complete response within the attempt timeout of {:?}",
             client.settings.attempt_timeout
@@ -97,20 +104,8 @@ pub(crate) async fn in_time<T>(
     }
 }
 
-fn out_of_time() -> Error {
+fn deadline_error() -> Error {
     Error::timeout("no complete response before the call's deadline")
-}
-
-/// Runs `work`, and returns none if `end` is reached first.
-pub(crate) async fn before<W: Future>(end: Option<Instant>, clock: &dyn Clock, work: W) -> Option<W::Output> {
-    let Some(end) = end else { return Some(work.await) };
-    let mut work = pin!(work);
-    let mut reached = clock.reached(end);
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => reached.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }
 
 #[cfg(test)]
@@ -122,15 +117,15 @@ mod tests {
 
     use super::*;
     use crate::client::Client;
-    use crate::clock::Pause;
-    use crate::error::Refusal;
+    use crate::clock::{Clock, SleepFuture};
+    use crate::error::ErrorResponse;
     use crate::operation::CREATE_CHAT;
 
     /// A clock that stands still and never waits.
     #[derive(Debug)]
-    struct NoWaiting(Instant);
+    struct FrozenClock(Instant);
 
-    impl Clock for NoWaiting {
+    impl Clock for FrozenClock {
         fn now(&self) -> Instant {
             self.0
         }
@@ -139,11 +134,11 @@ mod tests {
             SystemTime::UNIX_EPOCH
         }
 
-        fn sleep(&self, _: Duration) -> Pause {
+        fn sleep(&self, _: Duration) -> SleepFuture {
             Box::pin(std::future::ready(()))
         }
 
-        fn reached(&self, _: Instant) -> Pause {
+        fn sleep_until(&self, _: Instant) -> SleepFuture {
             Box::pin(std::future::pending())
         }
     }
@@ -159,7 +154,7 @@ mod tests {
 
     /// Uses xorshift64 with a fixed seed so that every run is the same.
     async fn simulate(failing_share: f64) -> Simulation {
-        let clock = NoWaiting(Instant::now());
+        let clock = FrozenClock(Instant::now());
         let client =
             Client::builder("http://localhost:1", "simulated").clock(clock).randomness(|| 0.5).build().unwrap();
         let state = Cell::new(0x9E37_79B9_7F4A_7C15_u64);
@@ -173,12 +168,12 @@ mod tests {
             attempts.set(attempts.get() + 1);
             let drawn = f64::from(u32::try_from(next >> 32).unwrap()) / f64::from(u32::MAX);
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let failure = || Error::status_code("unavailable", Refusal { status, ..Refusal::default() });
+            let failure = || Error::status_code("unavailable", ErrorResponse { status, ..ErrorResponse::default() });
             std::future::ready(if drawn < failing_share { Err(failure()) } else { Ok(()) })
         };
         let (mut failed, mut stopped_by_budget) = (0, 0);
         for _ in 0..CALLS {
-            if let Err(error) = repeat(&client.inner, CREATE_CHAT, None, None, attempt).await {
+            if let Err(error) = run(&client.inner, CREATE_CHAT, None, None, attempt).await {
                 failed += 1;
                 stopped_by_budget += u32::from(error.retry_stop() == Some(RetryStop::BudgetExhausted));
             }

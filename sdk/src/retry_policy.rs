@@ -113,21 +113,21 @@ impl RetryPolicy {
     }
 
     /// Returns the delay before the next attempt, or the reason not to retry. Pure: `random` is in `0.0..1.0`.
-    pub(crate) fn pause(&self, failed: &Failed, random: f64) -> Result<Duration, RetryStop> {
-        if !failed.repeatable {
+    pub(crate) fn delay(&self, failed: &FailedAttempt, random: f64) -> Result<Duration, RetryStop> {
+        if !failed.is_retryable {
             return Err(RetryStop::NotRetryable);
         }
         if failed.attempts >= self.max_attempts {
             return Err(RetryStop::AttemptsExhausted);
         }
-        let asked = failed.retry_after.unwrap_or(Duration::ZERO);
-        if asked > self.max_retry_after {
+        let retry_after = failed.retry_after.unwrap_or(Duration::ZERO);
+        if retry_after > self.max_retry_after {
             return Err(RetryStop::RetryAfterTooLong);
         }
-        let pause = asked.saturating_add(backoff(self.base, self.max, failed.attempts, random));
+        let delay = retry_after.saturating_add(backoff(self.base, self.max, failed.attempts, random));
         match failed.remaining {
-            Some(remaining) if pause >= remaining => Err(RetryStop::DeadlineReached),
-            _ => Ok(pause),
+            Some(remaining) if delay >= remaining => Err(RetryStop::DeadlineReached),
+            _ => Ok(delay),
         }
     }
 }
@@ -163,22 +163,23 @@ impl fmt::Display for RetryStop {
 /// Returns a random delay after this many attempts, between zero and a ceiling that doubles from `base` to `max`.
 pub(crate) fn backoff(base: Duration, max: Duration, attempts: u32, random: f64) -> Duration {
     let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
-    part(base.saturating_mul(factor).min(max), random)
+    fraction(base.saturating_mul(factor).min(max), random)
 }
 
 /// Returns a fraction of the duration, clamped to `0..=whole`; the whole duration if `random` is NaN.
 /// `Duration::mul_f64` would panic for NaN and near `Duration::MAX`.
-pub(crate) fn part(whole: Duration, random: f64) -> Duration {
-    Duration::try_from_secs_f64(whole.as_secs_f64() * random.clamp(0.0, 1.0)).map_or(whole, |part| part.min(whole))
+pub(crate) fn fraction(whole: Duration, random: f64) -> Duration {
+    Duration::try_from_secs_f64(whole.as_secs_f64() * random.clamp(0.0, 1.0))
+        .map_or(whole, |fraction| fraction.min(whole))
 }
 
 /// The inputs of a retry decision.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed {
+pub(crate) struct FailedAttempt {
     /// Attempts made so far.
     pub(crate) attempts: u32,
     /// Whether the failure may be temporary and the request may be sent again.
-    pub(crate) repeatable: bool,
+    pub(crate) is_retryable: bool,
     /// The server's `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
     /// The time until the deadline; none without one.
@@ -189,7 +190,7 @@ pub(crate) struct Failed {
 mod tests {
     use super::*;
 
-    const FAILED: Failed = Failed { attempts: 1, repeatable: true, retry_after: None, remaining: None };
+    const FAILED: FailedAttempt = FailedAttempt { attempts: 1, is_retryable: true, retry_after: None, remaining: None };
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     fn policy() -> RetryPolicy {
@@ -198,56 +199,57 @@ mod tests {
 
     #[test]
     fn the_ceiling_doubles_up_to_the_largest_pause() {
-        let pauses: Vec<_> =
-            (1..=6).map(|attempts| policy().pause(&Failed { attempts, ..FAILED }, 1.0).unwrap()).collect();
-        assert_eq!(pauses, [MS(100), MS(200), MS(400), MS(800), MS(1_000), MS(1_000)]);
+        let delays: Vec<_> =
+            (1..=6).map(|attempts| policy().delay(&FailedAttempt { attempts, ..FAILED }, 1.0).unwrap()).collect();
+        assert_eq!(delays, [MS(100), MS(200), MS(400), MS(800), MS(1_000), MS(1_000)]);
     }
 
     #[test]
     fn the_jitter_is_full() {
-        assert_eq!(policy().pause(&FAILED, 0.0), Ok(MS(0)));
-        assert_eq!(policy().pause(&FAILED, 0.5), Ok(MS(50)));
+        assert_eq!(policy().delay(&FAILED, 0.0), Ok(MS(0)));
+        assert_eq!(policy().delay(&FAILED, 0.5), Ok(MS(50)));
     }
 
     #[test]
     fn randomness_outside_its_range_does_no_harm() {
-        assert_eq!(policy().pause(&FAILED, -3.0), Ok(MS(0)));
-        assert_eq!(policy().pause(&FAILED, 7.0), Ok(MS(100)));
-        assert_eq!(policy().pause(&FAILED, f64::NAN), Ok(MS(100)));
+        assert_eq!(policy().delay(&FAILED, -3.0), Ok(MS(0)));
+        assert_eq!(policy().delay(&FAILED, 7.0), Ok(MS(100)));
+        assert_eq!(policy().delay(&FAILED, f64::NAN), Ok(MS(100)));
     }
 
     #[test]
     fn attempts_are_counted() {
         let twice = policy().max_attempts(2);
-        assert!(twice.pause(&FAILED, 0.0).is_ok());
-        assert_eq!(twice.pause(&Failed { attempts: 2, ..FAILED }, 0.0), Err(RetryStop::AttemptsExhausted));
-        assert_eq!(RetryPolicy::never().pause(&FAILED, 0.0), Err(RetryStop::AttemptsExhausted));
+        assert!(twice.delay(&FAILED, 0.0).is_ok());
+        assert_eq!(twice.delay(&FailedAttempt { attempts: 2, ..FAILED }, 0.0), Err(RetryStop::AttemptsExhausted));
+        assert_eq!(RetryPolicy::never().delay(&FAILED, 0.0), Err(RetryStop::AttemptsExhausted));
         assert_eq!(policy().max_attempts(0), policy().max_attempts(1));
     }
 
     #[test]
     fn what_may_not_be_repeated_is_not() {
-        assert_eq!(policy().pause(&Failed { repeatable: false, ..FAILED }, 0.0), Err(RetryStop::NotRetryable));
+        assert_eq!(policy().delay(&FailedAttempt { is_retryable: false, ..FAILED }, 0.0), Err(RetryStop::NotRetryable));
     }
 
     #[test]
     fn no_pause_is_shorter_than_the_server_asked_for_and_jitter_comes_on_top() {
-        let failed = Failed { retry_after: Some(MS(7_000)), ..FAILED };
-        assert_eq!(policy().pause(&failed, 0.0), Ok(MS(7_000)));
-        assert_eq!(policy().pause(&failed, 0.5), Ok(MS(7_050)));
+        let failed = FailedAttempt { retry_after: Some(MS(7_000)), ..FAILED };
+        assert_eq!(policy().delay(&failed, 0.0), Ok(MS(7_000)));
+        assert_eq!(policy().delay(&failed, 0.5), Ok(MS(7_050)));
     }
 
     #[test]
     fn more_than_the_cap_is_not_waited_for() {
-        let asked = |retry_after| policy().pause(&Failed { retry_after: Some(retry_after), ..FAILED }, 0.0);
-        assert_eq!(asked(MS(30_000)), Ok(MS(30_000)));
-        assert_eq!(asked(MS(30_001)), Err(RetryStop::RetryAfterTooLong));
-        assert_eq!(asked(Duration::MAX), Err(RetryStop::RetryAfterTooLong));
+        let retry_after =
+            |retry_after| policy().delay(&FailedAttempt { retry_after: Some(retry_after), ..FAILED }, 0.0);
+        assert_eq!(retry_after(MS(30_000)), Ok(MS(30_000)));
+        assert_eq!(retry_after(MS(30_001)), Err(RetryStop::RetryAfterTooLong));
+        assert_eq!(retry_after(Duration::MAX), Err(RetryStop::RetryAfterTooLong));
     }
 
     #[test]
     fn a_pause_that_would_reach_the_deadline_is_not_begun() {
-        let remaining = |remaining| policy().pause(&Failed { remaining: Some(remaining), ..FAILED }, 0.5);
+        let remaining = |remaining| policy().delay(&FailedAttempt { remaining: Some(remaining), ..FAILED }, 0.5);
         assert_eq!(remaining(MS(51)), Ok(MS(50)));
         assert_eq!(remaining(MS(50)), Err(RetryStop::DeadlineReached));
         assert_eq!(remaining(MS(0)), Err(RetryStop::DeadlineReached));
@@ -259,8 +261,8 @@ mod tests {
             .max_attempts(u32::MAX)
             .backoff(Duration::MAX, Duration::MAX)
             .max_retry_after(Duration::MAX);
-        let failed = Failed { attempts: u32::MAX - 1, retry_after: Some(Duration::MAX), ..FAILED };
-        assert_eq!(absurd.pause(&failed, 0.0), Ok(Duration::MAX));
-        assert_eq!(absurd.pause(&failed, 1.0), Ok(Duration::MAX));
+        let failed = FailedAttempt { attempts: u32::MAX - 1, retry_after: Some(Duration::MAX), ..FAILED };
+        assert_eq!(absurd.delay(&failed, 0.0), Ok(Duration::MAX));
+        assert_eq!(absurd.delay(&failed, 1.0), Ok(Duration::MAX));
     }
 }

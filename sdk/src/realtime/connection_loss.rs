@@ -4,15 +4,15 @@ use crate::error::Error;
 use crate::realtime::event::DisconnectReason;
 
 /// Normal closure.
-pub(crate) const DONE: u16 = 1000;
+pub(crate) const NORMAL_CLOSURE: u16 = 1000;
 /// Going away.
-pub(crate) const AWAY: u16 = 1001;
+pub(crate) const GOING_AWAY: u16 = 1001;
 /// No status code received.
-pub(crate) const NONE: u16 = 1005;
+pub(crate) const NO_STATUS_RECEIVED: u16 = 1005;
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
+pub(crate) enum ConnectionLoss {
     /// By a close frame.
     Closed { code: u16, reason: String },
     /// Without a close frame.
@@ -21,11 +21,11 @@ pub(crate) enum Loss {
     TooLarge(usize),
 }
 
-impl Loss {
+impl ConnectionLoss {
     /// Returns the error that ends the session, if a new connection would end in the same way.
-    pub(crate) fn fatal(&self) -> Option<Error> {
+    pub(crate) fn fatal_error(&self) -> Option<Error> {
         match self {
-            Self::Closed { code, .. } if is_final(*code) => Some(Error::closed(self.to_string(), Some(*code))),
+            Self::Closed { code, .. } if ends_session(*code) => Some(Error::closed(self.to_string(), Some(*code))),
             Self::Closed { .. } | Self::Broken(_) => None,
             Self::TooLarge(limit) => Some(Error::too_large(format!("an event is larger than {limit} bytes"))),
         }
@@ -33,7 +33,7 @@ impl Loss {
 
     /// Converts to the error of a failed attempt to connect.
     pub(crate) fn into_error(self) -> Error {
-        self.fatal().unwrap_or_else(|| Error::transport(self.to_string()))
+        self.fatal_error().unwrap_or_else(|| Error::transport(self.to_string()))
     }
 
     pub(crate) fn reason(&self) -> DisconnectReason {
@@ -45,12 +45,12 @@ impl Loss {
 }
 
 /// Returns whether a new connection would be closed with the same code.
-fn is_final(code: u16) -> bool {
+fn ends_session(code: u16) -> bool {
     // Normal closure and protocol errors, and Parlor's own codes, of which those from 4008 are temporary.
     matches!(code, 1000 | 1002 | 1003 | 1007 | 1009 | 4000..=4007)
 }
 
-impl std::fmt::Display for Loss {
+impl std::fmt::Display for ConnectionLoss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed { code, reason } if reason.is_empty() => write!(f, "the server closed the connection: {code}"),
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_close_code_says_whether_to_come_back() {
         let ends = |code| {
-            let fatal = Loss::Closed { code, reason: String::new() }.fatal();
+            let fatal = ConnectionLoss::Closed { code, reason: String::new() }.fatal_error();
             assert!(fatal.as_ref().is_none_or(|error| error.close_code() == Some(code) && !error.is_retryable()));
             fatal.is_some()
         };

@@ -1,21 +1,24 @@
 //! The path of a request with its parameters, and the query.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::operation::Operation;
 
+/// All but the unreserved characters (RFC 3986, section 2.3).
+pub(crate) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Returns the path of an operation on this chat.
-pub(crate) fn of_chat(operation: Operation, chat_id: Uuid) -> String {
+pub(crate) fn chat_path(operation: Operation, chat_id: Uuid) -> String {
     operation.path().replace("{chat_id}", &chat_id.to_string())
 }
 
 /// Returns the path of an operation on this user. Fails for user ids that cannot be a path segment.
-pub(crate) fn of_user(operation: Operation, user_id: &str) -> Result<String, Error> {
+pub(crate) fn user_path(operation: Operation, user_id: &str) -> Result<String, Error> {
     // An empty segment changes the path, and clients and gateways resolve dot segments, even if written as %2E
     // (https://url.spec.whatwg.org/#double-dot-path-segment).
     if matches!(user_id, "" | "." | "..") {
@@ -24,20 +27,7 @@ pub(crate) fn of_user(operation: Operation, user_id: &str) -> Result<String, Err
              list_chats().filter(ChatFilter::new().user_id(…))"
         )));
     }
-    Ok(operation.path().replace("{user_id}", &escape(user_id)))
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-    }
-    escaped
+    Ok(operation.path().replace("{user_id}", &utf8_percent_encode(user_id, RESERVED).to_string()))
 }
 
 /// The query parameters of a request, in the order in which they were first set.
@@ -83,7 +73,7 @@ mod tests {
 
     /// Returns the path as the transport sends it.
     fn sent(user_id: &str) -> String {
-        let path = of_user(LIST_USER_CHATS, user_id).unwrap();
+        let path = user_path(LIST_USER_CHATS, user_id).unwrap();
         BaseUrl::parse("http://localhost").unwrap().join(&path).path().to_owned()
     }
 
@@ -108,7 +98,7 @@ mod tests {
     #[test]
     fn what_a_path_cannot_hold_is_refused_and_says_what_to_do() {
         for user_id in ["", ".", ".."] {
-            let error = of_user(LIST_USER_CHATS, user_id).unwrap_err();
+            let error = user_path(LIST_USER_CHATS, user_id).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
             assert!(error.to_string().contains("ChatFilter"), "{error}");
         }

@@ -10,46 +10,46 @@ use crate::error::Error;
 use crate::realtime::event::Event;
 
 /// Approximate memory of an event in addition to its text, in bytes.
-const OVERHEAD: usize = 256;
+const EVENT_OVERHEAD: usize = 256;
 
 /// Creates a queue that counts bytes. It never rejects an event: the writer keeps the limit by checking
-/// [`has_room`](Writer::has_room) before it reads more from the connection.
-pub(crate) fn queue(limit: usize) -> (Writer, Reader) {
-    let shared = Arc::new(Shared { limit, state: Mutex::default(), changed: Notify::new() });
-    (Writer(Arc::clone(&shared)), Reader(shared))
+/// [`has_room`](EventWriter::has_room) before it reads more from the connection.
+pub(crate) fn event_queue(limit: usize) -> (EventWriter, EventReader) {
+    let shared = Arc::new(SharedQueue { limit, state: Mutex::default(), changed: Notify::new() });
+    (EventWriter(Arc::clone(&shared)), EventReader(shared))
 }
 
-struct Shared {
+struct SharedQueue {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Notified when there is room again, or the reader was dropped.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     events: VecDeque<(Event, usize)>,
     bytes: usize,
     end: Option<Result<(), Error>>,
-    is_abandoned: bool,
+    is_reader_dropped: bool,
     reader: Option<Waker>,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SharedQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // No application code runs while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The connection's end of the queue.
-pub(crate) struct Writer(Arc<Shared>);
+pub(crate) struct EventWriter(Arc<SharedQueue>);
 
-impl Writer {
+impl EventWriter {
     /// Appends an event. `bytes` is the length of its text.
     pub(crate) fn push(&self, event: Event, bytes: usize) {
         let mut state = self.0.lock();
-        if state.is_abandoned {
+        if state.is_reader_dropped {
             return;
         }
         // Consecutive disconnects are merged so that a server that is down for days does not fill the queue.
@@ -58,7 +58,7 @@ impl Writer {
         if repeats && let Some((_, bytes)) = state.events.pop_back() {
             state.bytes -= bytes;
         }
-        let bytes = bytes + OVERHEAD;
+        let bytes = bytes + EVENT_OVERHEAD;
         state.bytes += bytes;
         state.events.push_back((event, bytes));
         wake(state);
@@ -79,12 +79,12 @@ impl Writer {
     }
 
     /// Returns whether the application has read enough to reconnect.
-    pub(crate) fn has_plenty_of_room(&self) -> bool {
+    pub(crate) fn is_half_empty(&self) -> bool {
         self.0.lock().bytes <= self.0.limit / 2
     }
 
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.0.lock().is_abandoned
+    pub(crate) fn is_reader_dropped(&self) -> bool {
+        self.0.lock().is_reader_dropped
     }
 
     /// Waits until there is room again, or the reader was dropped. May return spuriously.
@@ -93,7 +93,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for EventWriter {
     /// Also runs when the task is dropped together with its runtime.
     fn drop(&mut self) {
         self.end(Err(Error::closed("the runtime of the session was shut down", None)));
@@ -101,9 +101,9 @@ impl Drop for Writer {
 }
 
 /// The application's end of the queue.
-pub(crate) struct Reader(Arc<Shared>);
+pub(crate) struct EventReader(Arc<SharedQueue>);
 
-impl Reader {
+impl EventReader {
     /// Polls for the next event, then for the final error, if any, then none.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         let mut state = self.0.lock();
@@ -128,10 +128,10 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for EventReader {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.is_abandoned = true;
+        state.is_reader_dropped = true;
         state.bytes = 0;
         let events = std::mem::take(&mut state.events);
         drop(state);
@@ -141,7 +141,7 @@ impl Drop for Reader {
 }
 
 /// Wakes the reader after releasing the lock.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: MutexGuard<'_, QueueState>) {
     let reader = state.reader.take();
     drop(state);
     if let Some(reader) = reader {
@@ -153,7 +153,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 mod tests {
     use super::*;
 
-    fn poll(reader: &Reader) -> Poll<Option<Result<Event, Error>>> {
+    fn poll(reader: &EventReader) -> Poll<Option<Result<Event, Error>>> {
         reader.poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn events_come_in_order_and_then_the_end() {
-        let (writer, reader) = queue(1_000);
+        let (writer, reader) = event_queue(1_000);
         assert!(poll(&reader).is_pending());
         writer.push(event("a"), 1);
         writer.push(event("b"), 1);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn bytes_are_counted_until_they_are_taken() {
-        let (writer, reader) = queue(1_000);
+        let (writer, reader) = event_queue(1_000);
         writer.push(event("a"), 700);
         assert!(writer.has_room());
         writer.push(event("b"), 700);
@@ -196,17 +196,17 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_for_nobody() {
-        let (writer, reader) = queue(1);
+        let (writer, reader) = event_queue(1);
         writer.push(event("a"), 700);
         drop(reader);
-        assert!(writer.has_room() && writer.is_abandoned());
+        assert!(writer.has_room() && writer.is_reader_dropped());
         writer.push(event("b"), 700);
         assert!(writer.has_room());
     }
 
     #[test]
     fn only_the_last_of_several_failures_is_kept() {
-        let (writer, reader) = queue(1_000);
+        let (writer, reader) = event_queue(1_000);
         for detail in ["first", "second", "third"] {
             writer.push(disconnected(detail), 0);
         }

@@ -1,9 +1,9 @@
 //! Pages as JSON encodes them. The application sees them as a [`Page`].
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::chat::{ChatDetails, ChatSummary};
 use crate::message::Message;
-use crate::model::{ChatDetails, ChatSummary};
 use crate::page::Page;
 
 /// A page of a user's chats.
@@ -50,28 +50,21 @@ pub struct MessageList {
     next_cursor: Option<String>,
 }
 
-/// The request to create a ticket.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[cfg_attr(not(feature = "utoipa"), expect(unreachable_pub, reason = "the contract test reaches it"))]
-pub struct CreateTicketRequest {
-    /// The id of the user who will connect.
-    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]
-    pub user_id: String,
-}
-
+#[doc(hidden)]
 impl From<ChatList> for Page<ChatSummary> {
     fn from(list: ChatList) -> Self {
         Self { items: list.chats, has_more: list.has_more, next_cursor: list.next_cursor, total: list.total }
     }
 }
 
+#[doc(hidden)]
 impl From<ChatPage> for Page<ChatDetails> {
     fn from(list: ChatPage) -> Self {
         Self { items: list.chats, has_more: list.has_more, next_cursor: list.next_cursor, total: None }
     }
 }
 
+#[doc(hidden)]
 impl From<MessageList> for Page<Message> {
     fn from(list: MessageList) -> Self {
         Self { items: list.messages, has_more: list.has_more, next_cursor: list.next_cursor, total: list.total }

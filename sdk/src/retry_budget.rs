@@ -13,12 +13,12 @@ const TENTHS_PER_SUCCESS: u32 = 1;
 /// The scheme is gRPC's retry throttling (proposal A6) with the refund of the AWS SDKs. Clones of a client share one
 /// bucket.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct RetryBudget {
     capacity: u32,
     tenths: AtomicU32,
 }
 
-impl Budget {
+impl RetryBudget {
     pub(crate) fn new(tokens: u32) -> Self {
         let capacity = tokens.saturating_mul(TENTHS_PER_RETRY);
         Self { capacity, tenths: AtomicU32::new(capacity) }
@@ -30,9 +30,9 @@ impl Budget {
     }
 
     /// Refunds a successful call that needed this many retries.
-    pub(crate) fn succeeded(&self, retries: u32) {
-        let worth = retries.saturating_mul(TENTHS_PER_RETRY).saturating_add(TENTHS_PER_SUCCESS);
-        self.update(|tenths| Some(tenths.saturating_add(worth).min(self.capacity)));
+    pub(crate) fn record_success(&self, retries: u32) {
+        let refund = retries.saturating_mul(TENTHS_PER_RETRY).saturating_add(TENTHS_PER_SUCCESS);
+        self.update(|tenths| Some(tenths.saturating_add(refund).min(self.capacity)));
     }
 
     fn update(&self, change: impl Fn(u32) -> Option<u32>) -> bool {
@@ -47,28 +47,28 @@ mod tests {
 
     #[test]
     fn it_pays_for_as_many_retries_as_it_has_tokens() {
-        let budget = Budget::new(3);
+        let budget = RetryBudget::new(3);
         let paid = (0..10).filter(|_| budget.withdraw()).count();
         assert_eq!(paid, 3);
     }
 
     #[test]
     fn ten_successes_pay_for_one_retry() {
-        let budget = Budget::new(1);
+        let budget = RetryBudget::new(1);
         assert!(budget.withdraw());
         for _ in 0..9 {
-            budget.succeeded(0);
+            budget.record_success(0);
         }
         assert!(!budget.withdraw());
-        budget.succeeded(0);
+        budget.record_success(0);
         assert!(budget.withdraw());
     }
 
     #[test]
     fn it_never_holds_more_than_it_started_with() {
-        let budget = Budget::new(2);
+        let budget = RetryBudget::new(2);
         for _ in 0..1_000 {
-            budget.succeeded(0);
+            budget.record_success(0);
         }
         let paid = (0..10).filter(|_| budget.withdraw()).count();
         assert_eq!(paid, 2);
@@ -76,17 +76,17 @@ mod tests {
 
     #[test]
     fn an_empty_one_pays_for_nothing_and_stays_empty() {
-        let budget = Budget::new(0);
-        budget.succeeded(0);
+        let budget = RetryBudget::new(0);
+        budget.record_success(0);
         assert!(!budget.withdraw());
     }
 
     #[test]
     fn a_call_that_succeeds_gets_its_retries_back() {
-        let budget = Budget::new(2);
+        let budget = RetryBudget::new(2);
         for _ in 0..10 {
             assert!(budget.withdraw() && budget.withdraw() && !budget.withdraw());
-            budget.succeeded(2);
+            budget.record_success(2);
         }
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::metadata::Metadata;
-use crate::words::words;
+use crate::open_enum::open_enum;
 
 /// Declares a chat model with the common fields. (`serde(flatten)` cannot hold raw JSON, see [`Metadata`].)
 macro_rules! chat {
@@ -112,7 +112,7 @@ chat! {
 
 #[cfg(feature = "utoipa")]
 fn status_schema() -> utoipa::openapi::schema::Object {
-    Status::described("Whether the chat accepts messages.")
+    Status::schema_with_description("Whether the chat accepts messages.")
 }
 
 /// A chat's metadata and other settings.
@@ -125,7 +125,7 @@ pub struct ChatConfig {
     pub metadata: Metadata,
 }
 
-words! {
+open_enum! {
     /// Whether a chat accepts messages.
     ///
     /// A newer server may send values without a variant: they are [`Status::Other`].
@@ -164,7 +164,7 @@ pub struct ChatDeleted {
 
 impl ChatDeleted {
     /// Returns the result of a retried deletion that finds no chat.
-    pub(crate) fn by_an_earlier_attempt() -> Self {
+    pub(crate) fn already_deleted() -> Self {
         Self {
             success: true,
             message: "The chat is deleted; the first response was lost.".to_owned(),

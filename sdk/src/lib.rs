@@ -139,6 +139,7 @@ mod operation;
 mod page;
 mod pages;
 mod path_and_query;
+mod percent_encode;
 mod prepared_call;
 mod problem;
 mod raw_response;

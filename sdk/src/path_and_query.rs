@@ -2,15 +2,12 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::operation::Operation;
-
-/// All but the unreserved characters (RFC 3986, section 2.3).
-pub(crate) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::percent_encode::percent_encode;
 
 /// Returns the path of an operation on this chat.
 pub(crate) fn chat_path(operation: Operation, chat_id: Uuid) -> String {
@@ -27,7 +24,7 @@ pub(crate) fn user_path(operation: Operation, user_id: &str) -> Result<String, E
              list_chats().filter(ChatFilter::new().user_id(…))"
         )));
     }
-    Ok(operation.path().replace("{user_id}", &utf8_percent_encode(user_id, RESERVED).to_string()))
+    Ok(operation.path().replace("{user_id}", &percent_encode(user_id)))
 }
 
 /// The query parameters of a request, in the order in which they were first set.

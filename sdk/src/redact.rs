@@ -5,10 +5,9 @@ use std::fmt;
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::utf8_percent_encode;
 
 use crate::headers::X_API_KEY;
-use crate::path_and_query::RESERVED;
+use crate::percent_encode::percent_encode;
 
 /// The replacement for a secret.
 const MASK: &str = "***";
@@ -131,7 +130,7 @@ fn add_forms(forms: &mut Vec<String>, secret: &str, shortest: usize) {
     let json_with_slashes = json.replace('/', r"\/");
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let html_with_apostrophes = html.replace('\'', "&#39;");
-    let percent_encoded = utf8_percent_encode(secret, RESERVED).to_string();
+    let percent_encoded = percent_encode(secret);
     let all = [secret.to_owned(), json, json_with_slashes, html, html_with_apostrophes, percent_encoded];
     forms.extend(all.into_iter().map(|form| form.to_ascii_lowercase()));
 }

@@ -3,6 +3,7 @@
 mod chats;
 mod clock;
 mod contract;
+mod design;
 mod environment;
 mod failures;
 mod lists;

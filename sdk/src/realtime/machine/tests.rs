@@ -42,7 +42,11 @@ fn what_the_server_leaves_out_twice_is_a_gap() {
     harness.receive(&created(8, None));
     assert_eq!(harness.effects()[1..], ["connected true", "gap 5..7", "created 7", "created 8"]);
     harness.receive(&created(10, None));
-    assert_eq!(harness.effects(), ["disconnect Some(1001)", "lost Incomplete 250ms", "back off 250ms"], "another place");
+    assert_eq!(
+        harness.effects(),
+        ["disconnect Some(1001)", "lost Incomplete 250ms", "back off 250ms"],
+        "another place"
+    );
 }
 
 #[test]
@@ -174,7 +178,8 @@ fn pauses_double_up_to_half_a_minute_and_begin_anew_after_three_healthy_seconds(
     for pause in ["250ms", "500ms", "1s", "2s", "4s", "8s", "15s", "15s"] {
         harness.machine.backoff_elapsed();
         harness.machine.open_failed(Error::connect("refused"));
-        let expected = ["open after Some(0)".to_owned(), format!("lost Unreachable {pause}"), format!("back off {pause}")];
+        let expected =
+            ["open after Some(0)".to_owned(), format!("lost Unreachable {pause}"), format!("back off {pause}")];
         assert_eq!(harness.effects(), expected);
     }
     harness.reconnect(0, true);

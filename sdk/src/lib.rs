@@ -184,6 +184,9 @@ pub use tickets::Ticket;
 pub mod contract {
     pub use crate::pages::{ChatList, ChatPage, MessageList};
     pub use crate::tickets::CreateTicketRequest;
+
+    /// The codes that have a name in [`Code`](crate::Code).
+    pub const CODES: &[&str] = crate::Code::VALUES;
 }
 
 /// Re-exports of the crates whose types are part of the public API: timestamps, [`StatusCode`](http::StatusCode) and

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_known_word_has_a_name_and_every_word_comes_back_unchanged() {
-        check!(Code, 18);
+        check!(Code, 21);
         check!(Status, 2);
         check!(Role, 2);
     }

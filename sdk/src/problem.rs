@@ -110,6 +110,8 @@ open_enum! {
         InvalidRequest = "invalid_request",
         /// The API key is missing, unknown or revoked.
         Unauthorized = "unauthorized",
+        /// The request is not allowed, for example because of its `Origin`.
+        Forbidden = "forbidden",
         /// No chat of this tenant has the id.
         ChatNotFound = "chat_not_found",
         /// No user of this tenant has the id.
@@ -132,12 +134,16 @@ open_enum! {
         MethodNotAllowed = "method_not_allowed",
         /// The path does not exist.
         NotFound = "not_found",
+        /// The request headers are larger than the server accepts.
+        HeadTooLarge = "head_too_large",
         /// The tenant sent too many requests.
         RateLimited = "rate_limited",
         /// The server, or a service it depends on, is temporarily unavailable.
         Unavailable = "unavailable",
         /// The server failed; its log has the cause.
         Internal = "internal",
+        /// The request needs an HTTP feature that the server does not implement.
+        NotImplemented = "not_implemented",
         /// The assistant failed to respond.
         AssistantFailed = "assistant_failed",
         /// A live session skipped messages.

@@ -26,9 +26,9 @@ impl Error {
             || self.has_close_code(CLOSE_UNAUTHORIZED)
     }
 
-    /// Returns whether the request is not allowed: status 403.
+    /// Returns whether the request is not allowed: status 403, or the code `forbidden`.
     pub fn is_forbidden(&self) -> bool {
-        self.has_status(StatusCode::FORBIDDEN)
+        self.has_status(StatusCode::FORBIDDEN) || self.has_code(&[Code::Forbidden])
     }
 
     /// Returns whether the chat, user or path does not exist: status 404, a code for it, or close code 4004 (the chat

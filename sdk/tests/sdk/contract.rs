@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
-use parlor_sdk::contract::{ChatList, ChatPage, CreateTicketRequest, MessageList};
+use parlor_sdk::contract::{CODES, ChatList, ChatPage, CreateTicketRequest, MessageList};
 use parlor_sdk::{
     Chat, ChatConfig, ChatDeleted, ChatDetails, ChatPatch, ChatSummary, Code, FieldError, Message, NewChat, NewMessage,
     OPERATIONS, Operation, Page, Problem, Role, Ticket,
@@ -68,6 +69,56 @@ fn every_answer_that_the_document_shows_is_understood() {
         let expected = operation.statuses().iter().copied().collect();
         assert_eq!(statuses, expected, "the document shows an answer of {} for every status", operation.id());
     }
+}
+
+/// `openapi.json` and `asyncapi.json` leave the codes open. Their examples, and the tables of the two pages that the
+/// server's tests compare with the server, have all of them.
+#[test]
+fn every_code_of_the_server_has_a_name_in_the_sdk() {
+    let mut documented = BTreeSet::new();
+    for name in ["openapi.json", "asyncapi.json"] {
+        codes_in_examples(&serde_json::from_str(&repository_file(name)).unwrap(), &mut documented);
+    }
+    documented.extend(codes_in_tables(&repository_file("docs/API-DESIGN.md")));
+    documented.extend(codes_in_tables(&repository_file("docs/PROTOCOL.md")));
+    // Reserved by the contract, and sent by no version of the server so far.
+    documented.extend(["gap", "idempotency_in_progress", "rate_limited"].map(str::to_owned));
+    assert_eq!(documented, CODES.iter().map(ToString::to_string).collect());
+}
+
+fn repository_file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
+}
+
+fn codes_in_examples(value: &Value, codes: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            codes.extend(members.get("code").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| codes_in_examples(member, codes));
+        }
+        Value::Array(items) => items.iter().for_each(|item| codes_in_examples(item, codes)),
+        _ => {}
+    }
+}
+
+/// The codes in the rows of error statuses, and in those of the table of `error` events.
+fn codes_in_tables(page: &str) -> Vec<String> {
+    let mut codes = Vec::new();
+    let mut is_table_of_codes = false;
+    for line in page.lines() {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        is_table_of_codes = line.starts_with('|') && (is_table_of_codes || cells[0] == "`code`");
+        let is_error = |status: &str| status.parse().is_ok_and(|status: u16| (400..600).contains(&status));
+        let cell = match cells[..] {
+            [statuses, meaning, ..] if statuses.split(", ").all(is_error) => meaning,
+            [code, ..] if is_table_of_codes => code,
+            _ => continue,
+        };
+        let quoted = cell.split('`').skip(1).step_by(2).filter(|word| !["code", "request_id"].contains(word));
+        let is_code = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        codes.extend(quoted.filter(is_code).map(str::to_owned));
+    }
+    codes
 }
 
 fn is_written_as_it_was_read(operation: &Operation, example: &Value) {

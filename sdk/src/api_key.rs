@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_is_sensitive_and_the_key_is_not_shown() {
+    fn the_header_is_sensitive_and_the_key_is_not_printed() {
         let key = ApiKey::parse("plr_secret").unwrap();
         assert!(key.header_value().is_sensitive());
         assert_eq!(key.header_value(), "plr_secret");
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_visible_ascii_is_refused_and_not_repeated() {
+    fn an_invalid_key_is_rejected_and_not_in_the_error() {
         for key in ["", "with space", "line\n", "tab\t", "naïve", "nul\0", "\u{7f}"] {
             let error = ApiKey::parse(key).unwrap_err();
             assert!(error.to_string().contains("API key"), "{error}");

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_in_front_is_kept_with_and_without_its_slash() {
+    fn a_path_prefix_is_kept_with_and_without_a_trailing_slash() {
         for (base, expected) in [
             ("http://localhost:8000", "http://localhost:8000/api/v1/chats/"),
             ("http://localhost:8000/", "http://localhost:8000/api/v1/chats/"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_web_address_is_refused_and_says_what_to_do() {
+    fn invalid_urls_are_rejected_with_advice() {
         for (address, advice) in [
             ("", "http://localhost:8000"),
             ("localhost", "http://localhost:8000"),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_repeated() {
+    fn an_error_does_not_contain_the_password() {
         for address in ["https://user:hunter2@example.com", "https://user:hunter2@example.com:port", "user:hunter2@x"] {
             let error = BaseUrl::parse(address).map(|url| url.to_string()).unwrap_err();
             assert!(!format!("{error} {error:?} {error:#?}").contains("hunter2"), "{error:?}");

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_its_text_and_everything_else_its_json() {
+    fn strings_are_sent_as_text_and_other_values_as_json() {
         for (value, expected) in [
             (json!("technical"), "m:technical"),
             (json!("a:b \"c\""), "m:a:b \"c\""),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_for_is_refused() {
+    fn unsupported_filter_values_are_rejected() {
         for (filter, expected) in [
             (ChatFilter::new().metadata("m", json!({})), "an object"),
             (ChatFilter::new().metadata("m", [1]), "an array"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_takes_the_place_of_an_earlier_one() {
+    fn a_filter_replaces_an_earlier_one() {
         let mut query = Query::default();
         query.set("limit", "7");
         let moment: DateTime<Utc> = "2024-01-15T10:30:00.5Z".parse().unwrap();

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_is_not_sent() {
+    fn unset_members_are_not_sent() {
         assert_eq!(body(ChatPatch::new()), "{}");
         assert_eq!(body(ChatPatch::new().close()), r#"{"status":"closed"}"#);
         assert_eq!(body(ChatPatch::new().close().reopen()), r#"{"status":"active"}"#);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_would_replace_the_metadata_is_refused() {
+    fn a_metadata_patch_other_than_an_object_is_rejected() {
         let error = ChatPatch::new().metadata([1]).into_body().unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
         assert!(error.to_string().contains("an array"), "{error}");

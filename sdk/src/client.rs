@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_environment_names_the_variable() {
+    fn errors_name_the_variable() {
         let (url, key) = (("PARLOR_URL", "http://localhost:8000"), ("PARLOR_API_KEY", "key"));
         for (variables, expected) in [
             (vec![key], "PARLOR_URL is not set"),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_not_text_is_not_shown() {
+    fn a_variable_that_is_not_utf8_is_not_printed() {
         let error = ClientBuilder::from_variables(|_| Err(VarError::NotUnicode(OsString::from("hunter2"))))
             .map(|_| ())
             .unwrap_err();

@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_may_not_be_repeated_is_retryable_only_while_nothing_can_have_happened() {
+    fn an_unsafe_call_is_retryable_only_if_it_was_not_processed() {
         use crate::operation::CREATE_CHAT;
         use crate::operation::tests::NOT_RETRY_SAFE;
 
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_small_and_travels_between_threads() {
+    fn an_error_is_small_and_send_and_sync() {
         fn travels<T: Send + Sync + 'static>() {}
         travels::<Error>();
         assert_eq!(size_of::<Error>(), size_of::<usize>());

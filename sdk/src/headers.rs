@@ -75,13 +75,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_of_the_application_is_taken() {
+    fn a_header_of_the_application_is_accepted() {
         let (name, value) = parse("X-Request-Id", "r-1").unwrap();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-request-id", "r-1"));
     }
 
     #[test]
-    fn what_the_sdk_sets_is_refused_and_says_what_to_do_instead() {
+    fn reserved_headers_are_rejected_with_advice() {
         for (name, instead) in [
             ("X-API-Key", "Client::builder"),
             ("Idempotency-Key", "Call::idempotency_key"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_none_is_not_repeated() {
+    fn an_invalid_value_is_not_in_the_error() {
         let message = parse("Authorization", "secret\n").unwrap_err();
         assert!(message.contains("authorization") && !message.contains("secret"), "{message}");
         assert!(parse("no name", "x").is_err());

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_key_is_a_uuid_and_never_the_same() {
+    fn a_random_key_is_a_new_uuid() {
         let (one, two) = (IdempotencyKey::random(), IdempotencyKey::random());
         assert_ne!(one.as_str(), two.as_str());
         assert_eq!(Uuid::parse_str(one.as_str()).unwrap().get_version_num(), 4);

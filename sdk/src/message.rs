@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_names_a_message_without_a_name_if_it_is_short_enough() {
+    fn the_key_is_the_default_id_if_it_is_short_enough() {
         let body = |message: NewMessage, key: &str| String::from_utf8(message.into_body(key)).unwrap();
         let longest = "k".repeat(128);
         assert_eq!(

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_white_space_between_the_parts_goes() {
+    fn only_insignificant_white_space_is_removed() {
         let read = metadata("{ \"a b\" :\t[ 1 ,\n2 ] , \"c\":\" \\\" d \\\\\" , \"e\" : \" é \" }\r\n");
         assert_eq!(read.as_str(), r#"{"a b":[1,2],"c":" \" d \\","e":" é "}"#);
         assert_eq!(read, metadata(read.as_str()));
@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn every_digit_and_the_order_survive() {
+    fn every_digit_and_the_order_are_kept() {
         let json = r#"{"z":1e999,"a":123456789012345678901234567890.10,"m":-0.0}"#;
         assert_eq!(serde_json::to_string(&metadata(json)).unwrap(), json);
     }
 
     #[test]
-    fn a_json_tree_gives_the_same_as_its_text() {
+    fn a_json_value_and_its_text_give_the_same_metadata() {
         let tree = json!({"a": [1, {"b": null}]});
         let read: Metadata = serde_json::from_value(tree.clone()).unwrap();
         assert_eq!(read, metadata(r#"{"a": [1, {"b": null}]}"#));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_value_cannot_hold_is_lost_there_and_nowhere_else() {
+    fn only_unrepresentable_values_become_null() {
         let read = metadata(r#"{"a":[1,1e999,{"b":"\ud800","c":"d"}],"e":18446744073709551616,"f":"kept"}"#);
         assert_eq!(read.get("a"), Some(json!([1, null, {"b": null, "c": "d"}])));
         assert_eq!(read.get("e"), Some(json!(18_446_744_073_709_551_616.0)));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_danger() {
+    fn deep_nesting_is_not_a_problem() {
         let deep = format!("{{\"a\":{}1e999{},\"b\":2}}", "[".repeat(100_000), "]".repeat(100_000));
         let read = metadata(&deep);
         assert_eq!(read.as_str(), deep);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_has_no_members() {
+    fn values_other_than_objects_have_no_members() {
         for json in ["null", "[1]", "\"x\"", "1"] {
             assert_eq!(metadata(json).get("a"), None, "{json}");
             assert_eq!(metadata(json).as_str(), json);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_an_object_or_nothing() {
+    fn metadata_is_an_object_or_null() {
         assert!(MetadataInput::new(&None::<Value>).is_none());
         assert!(MetadataInput::new(&()).is_none());
         MetadataInput::new(&json!({})).unwrap().check().unwrap();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_serialised_keeps_its_cause() {
+    fn a_serialization_error_is_the_cause() {
         use std::error::Error as _;
 
         let error = MetadataInput::new(&BTreeMap::from([([1_u8], 2)])).unwrap().check().unwrap_err();

@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_not_sent() {
+    fn unset_members_are_not_sent() {
         assert_eq!(body(NewChat::new("u")), r#"{"user_id":"u"}"#);
         assert_eq!(body(NewChat::new("u").title("T")), r#"{"user_id":"u","title":"T"}"#);
         assert_eq!(body(NewChat::new("u").metadata(json!({}))), r#"{"user_id":"u","metadata":{}}"#);
     }
 
     #[test]
-    fn null_takes_the_metadata_back() {
+    fn null_removes_the_metadata() {
         let chat = NewChat::new("u").metadata(json!({"a": 1})).metadata(None::<Value>);
         assert_eq!(body(chat), r#"{"user_id":"u"}"#);
     }

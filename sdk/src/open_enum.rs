@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_word_has_a_name_and_every_word_comes_back_unchanged() {
+    fn every_value_round_trips() {
         check!(Code, 21);
         check!(Status, 2);
         check!(Role, 2);

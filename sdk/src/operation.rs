@@ -198,7 +198,7 @@ pub(crate) mod tests {
     pub(crate) const NOT_RETRY_SAFE: Operation = Operation { retry_safety: RetrySafety::Never, ..UPDATE_CHAT };
 
     #[test]
-    fn the_reason_for_repeating_fits_the_method() {
+    fn the_reason_for_retrying_matches_the_method() {
         for operation in OPERATIONS {
             let expected = match operation.method {
                 "GET" | "DELETE" => RetrySafety::Idempotent,

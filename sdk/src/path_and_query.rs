@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_one_segment_whatever_is_in_it() {
+    fn any_user_id_is_one_path_segment() {
         for (user_id, expected) in [
             ("user123", "user123"),
             ("a/b?c=d%#e", "a%2Fb%3Fc%3Dd%25%23e"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_path_cannot_hold_is_refused_and_says_what_to_do() {
+    fn an_invalid_path_segment_is_rejected_with_advice() {
         for user_id in ["", ".", ".."] {
             let error = user_path(LIST_USER_CHATS, user_id).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidCall);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_dot_segment_would_not_survive() {
+    fn an_encoded_dot_segment_is_resolved() {
         // This is why dot segments are rejected. If this test fails one day, they can be allowed.
         let url = BaseUrl::parse("http://localhost").unwrap().join("/api/v1/chats/user/%2E%2E");
         assert_eq!(url.path(), "/api/v1/chats/");

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_foreign_problem_has_defaults_for_what_it_lacks() {
+    fn missing_members_of_a_problem_have_defaults() {
         let problem: Problem = serde_json::from_str(r#"{"title":"Forbidden","trace":{"id":1}}"#).unwrap();
         assert_eq!(problem.type_uri, "about:blank");
         assert_eq!(problem.title, "Forbidden");

@@ -174,19 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_only_claims_to_be_a_problem_is_kept_as_it_is() {
+    fn an_invalid_problem_document_is_kept_as_a_body() {
         let error = error_of(response(500, &[(CONTENT_TYPE, "application/problem+json")], "oops"));
         assert_eq!((error.code(), error.body()), (None, Some("oops")));
     }
 
     #[test]
-    fn the_header_has_the_request_id_in_preference_to_the_problem() {
+    fn the_request_id_of_the_header_has_precedence() {
         let headers = [(CONTENT_TYPE, "application/problem+json"), (X_REQUEST_ID, "header")];
         assert_eq!(error_of(response(500, &headers, r#"{"request_id":"body"}"#)).request_id(), Some("header"));
     }
 
     #[test]
-    fn every_refused_field_is_in_the_message() {
+    fn every_invalid_field_is_in_the_message() {
         let body = r#"{"code":"invalid_request","detail":"No.","errors":[
             {"pointer":"/user_id","detail":"is required"},{"pointer":"/title","detail":"is empty"}]}"#;
         let error = error_of(response(400, &[(CONTENT_TYPE, "application/problem+json")], body));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_redirect_leads_is_told_without_its_secrets() {
+    fn the_target_of_a_redirect_is_printed_without_secrets() {
         let location = "https://user:hunter2@other.example/path?token=hunter2#hunter2";
         let error = error_of(response(302, &[(LOCATION, location)], ""));
         assert!(error.to_string().contains("https://other.example/path,"), "{error}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_redirect_that_repeats_the_request_elsewhere_has_surely_done_nothing() {
+    fn only_307_and_308_are_certainly_not_processed() {
         for (status, maybe) in [(301, true), (302, true), (303, true), (307, false), (308, false)] {
             let error = error_of(response(status, &[], ""));
             assert_eq!(error.was_maybe_processed(), maybe, "{status}");

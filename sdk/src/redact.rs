@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_replaced_in_every_spelling() {
+    fn a_key_is_redacted_in_every_encoding() {
         let secrets = secrets(&[("x-api-key", r#"Ab"c\d/e&f<g>h'i"#)]);
         for text in [
             r#"Ab"c\d/e&f<g>h'i"#,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_other_headers_are_replaced_and_ordinary_values_are_not() {
+    fn credentials_in_other_headers_are_redacted() {
         let secrets = secrets(&[
             ("authorization", "Bearer hunter22"),
             ("x-gateway-token", "open-sesame"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parlor_makes_is_recognised_by_its_prefix() {
+    fn secrets_of_parlor_are_recognised_by_prefix() {
         let secrets = Secrets::default();
         for prefix in PREFIXES {
             assert_eq!(shown(&secrets, &format!("a {prefix}0123456789abcdEF b")), format!("a {prefix}*** b"));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_the_end_of_the_text_cuts_is_replaced() {
+    fn a_truncated_key_at_the_end_is_redacted() {
         let secrets = secrets(&[("x-api-key", "0123456789abcdef")]);
         assert_eq!(shown(&secrets, "key 0123456789"), "key ***");
         assert_eq!(shown(&secrets, "key 01234567"), "key ***");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_kept_unless_it_repeats_a_secret() {
+    fn a_cause_is_kept_unless_it_contains_a_secret() {
         let secrets = secrets(&[("x-api-key", "0123456789abcdef")]);
         let parse =
             |json: &str| -> Box<dyn StdError + Send + Sync> { Box::new(serde_json::from_str::<u8>(json).unwrap_err()) };

@@ -47,12 +47,12 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_has_passed_is_no_wait() {
+    fn a_date_in_the_past_is_zero() {
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", EXAMPLE + Duration::from_secs(5)), Some(Duration::ZERO));
     }
 
     #[test]
-    fn a_date_is_counted_from_the_answers_own_date_whatever_the_local_clock_says() {
+    fn a_date_is_relative_to_the_date_of_the_response() {
         let asked = |date: &str, now| {
             let until = "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap();
             let headers = HeaderMap::from_iter([(RETRY_AFTER, until), (DATE, date.parse().unwrap())]);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_ignored() {
+    fn invalid_values_are_ignored() {
         for value in ["", "-1", "1.5", "soon", "99999999999999999999999", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(wait(value, EXAMPLE), None, "{value:?}");
         }

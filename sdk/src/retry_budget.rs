@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_pays_for_as_many_retries_as_it_has_tokens() {
+    fn each_retry_costs_a_token() {
         let budget = RetryBudget::new(3);
         let paid = (0..10).filter(|_| budget.withdraw()).count();
         assert_eq!(paid, 3);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_holds_more_than_it_started_with() {
+    fn it_never_exceeds_its_capacity() {
         let budget = RetryBudget::new(2);
         for _ in 0..1_000 {
             budget.record_success(0);
@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_one_pays_for_nothing_and_stays_empty() {
+    fn an_empty_budget_allows_no_retries() {
         let budget = RetryBudget::new(0);
         budget.record_success(0);
         assert!(!budget.withdraw());
     }
 
     #[test]
-    fn a_call_that_succeeds_gets_its_retries_back() {
+    fn a_success_refunds_its_retries() {
         let budget = RetryBudget::new(2);
         for _ in 0..10 {
             assert!(budget.withdraw() && budget.withdraw() && !budget.withdraw());

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_fails_now_and_then_costs_no_more_calls_than_three_tries_would() {
+    async fn the_budget_does_not_limit_retries_of_a_server_that_fails_occasionally() {
         let simulation = simulate(0.12).await;
         // 0.12³ of 100,000 calls is 173.
         assert!((100..=250).contains(&simulation.failed), "{} of {CALLS} failed", simulation.failed);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_down_gets_hardly_more_requests_than_calls() {
+    async fn the_budget_limits_requests_to_a_server_that_is_down() {
         let simulation = simulate(1.0).await;
         assert_eq!(simulation.failed, CALLS);
         assert_eq!(simulation.attempts, CALLS + 100, "one attempt a call, plus the initial budget of retries");

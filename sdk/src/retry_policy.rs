@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_largest_pause() {
+    fn the_ceiling_doubles_up_to_the_maximum() {
         let delays: Vec<_> =
             (1..=6).map(|attempts| policy().delay(&FailedAttempt { attempts, ..FAILED }, 1.0).unwrap()).collect();
         assert_eq!(delays, [MS(100), MS(200), MS(400), MS(800), MS(1_000), MS(1_000)]);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn randomness_outside_its_range_does_no_harm() {
+    fn randomness_outside_its_range_is_clamped() {
         assert_eq!(policy().delay(&FAILED, -3.0), Ok(MS(0)));
         assert_eq!(policy().delay(&FAILED, 7.0), Ok(MS(100)));
         assert_eq!(policy().delay(&FAILED, f64::NAN), Ok(MS(100)));
@@ -227,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_repeated_is_not() {
+    fn permanent_failures_are_not_retried() {
         assert_eq!(policy().delay(&FailedAttempt { is_retryable: false, ..FAILED }, 0.0), Err(RetryStop::NotRetryable));
     }
 
     #[test]
-    fn no_pause_is_shorter_than_the_server_asked_for_and_jitter_comes_on_top() {
+    fn jitter_is_added_to_retry_after() {
         let failed = FailedAttempt { retry_after: Some(MS(7_000)), ..FAILED };
         assert_eq!(policy().delay(&failed, 0.0), Ok(MS(7_000)));
         assert_eq!(policy().delay(&failed, 0.5), Ok(MS(7_050)));
     }
 
     #[test]
-    fn more_than_the_cap_is_not_waited_for() {
+    fn a_retry_after_above_the_maximum_is_not_waited_for() {
         let retry_after =
             |retry_after| policy().delay(&FailedAttempt { retry_after: Some(retry_after), ..FAILED }, 0.0);
         assert_eq!(retry_after(MS(30_000)), Ok(MS(30_000)));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_would_reach_the_deadline_is_not_begun() {
+    fn a_delay_that_would_reach_the_deadline_is_not_started() {
         let remaining = |remaining| policy().delay(&FailedAttempt { remaining: Some(remaining), ..FAILED }, 0.5);
         assert_eq!(remaining(MS(51)), Ok(MS(50)));
         assert_eq!(remaining(MS(50)), Err(RetryStop::DeadlineReached));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_settings_do_not_overflow() {
+    fn extreme_settings_do_not_overflow() {
         let absurd = RetryPolicy::default()
             .max_attempts(u32::MAX)
             .backoff(Duration::MAX, Duration::MAX)

@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waiting_does_not_mend_is_found_inside_io_errors() {
+    fn permanent_failures_are_found_inside_io_errors() {
         use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
         for (error, kind) in [
@@ -314,13 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn another_failure_of_the_handshake_may_pass() {
+    fn other_handshake_failures_are_temporary() {
         assert!(permanent_failure(&io::Error::other(rustls::Error::DecryptError)).is_none());
         assert!(permanent_failure(&io::Error::from(io::ErrorKind::ConnectionRefused)).is_none());
     }
 
     #[test]
-    fn tls_can_be_set_up_without_a_process_wide_provider() {
+    fn tls_needs_no_process_wide_provider() {
         tls_config(false).unwrap();
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     }

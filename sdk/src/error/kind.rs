@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_whether_it_may_pass_and_whether_the_server_may_have_acted() {
+    fn statuses_are_classified() {
         for status in [408, 429] {
             assert_eq!(of_status(status, "x"), (true, false), "{status}");
         }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_conflicts_only_the_twin_in_progress_passes() {
+    fn only_idempotency_in_progress_is_a_temporary_conflict() {
         assert_eq!(of_status(409, "idempotency_in_progress"), (true, true));
         assert_eq!(of_status(409, "chat_in_use"), (false, false));
         assert_eq!(classify_status(StatusCode::CONFLICT, None), (false, false));

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_close_code_says_whether_to_come_back() {
+    fn final_close_codes_are_known() {
         let ends = |code| {
             let fatal = ConnectionLoss::Closed { code, reason: String::new() }.fatal_error();
             assert!(fatal.as_ref().is_none_or(|error| error.close_code() == Some(code) && !error.is_retryable()));

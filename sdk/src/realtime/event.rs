@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_kept_as_it_is() {
+    fn unknown_events_are_kept_as_text() {
         for (json, event_type) in [
             (r#"{"event_type":"teapot","timestamp":"now"}"#, "teapot"),
             (r#"{"event_type":"user_typing","timestamp":"2024-01-15T10:31:00Z"}"#, "user_typing"),

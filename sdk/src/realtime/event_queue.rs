@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_in_order_and_then_the_end() {
+    fn events_are_in_order_and_followed_by_the_end() {
         let (writer, reader) = event_queue(1_000);
         assert!(poll(&reader).is_pending());
         writer.push(event("a"), 1);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted_until_they_are_taken() {
+    fn bytes_are_counted_until_the_event_is_read() {
         let (writer, reader) = event_queue(1_000);
         writer.push(event("a"), 700);
         assert!(writer.has_room());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_for_nobody() {
+    fn nothing_is_kept_without_a_reader() {
         let (writer, reader) = event_queue(1);
         writer.push(event("a"), 700);
         drop(reader);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_of_several_failures_is_kept() {
+    fn consecutive_disconnects_are_merged() {
         let (writer, reader) = event_queue(1_000);
         for detail in ["first", "second", "third"] {
             writer.push(disconnected(detail), 0);

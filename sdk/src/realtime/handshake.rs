@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_16_bytes_and_never_the_same() {
+    fn a_nonce_has_16_bytes_and_is_random() {
         let (one, two) = (generate_key().unwrap(), generate_key().unwrap());
         assert_ne!(one, two);
         assert_eq!(STANDARD.decode(one).unwrap().len(), 16);
     }
 
     #[test]
-    fn what_is_no_answer_to_the_request_is_refused() {
+    fn an_invalid_upgrade_response_is_rejected() {
         let right = [
             (UPGRADE, "WebSocket"),
             (CONNECTION, "keep-alive, Upgrade"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_goes_where_it_arrives_unchanged() {
+    fn a_user_id_is_sent_as_a_header_or_query_parameter() {
         let sent = |user_id: &str| {
             let participant = Participant { chat_id: Uuid::nil(), user_id: user_id.to_owned() };
             let query = participant.query(Some(7)).get("user_id").map(str::to_owned);

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_nothing_begins_where_the_chat_is() {
+    fn without_after_seq_the_position_is_the_last_seq() {
         let mut position = StreamPosition::new(None);
         assert_eq!(position.after_seq(), None);
         assert_eq!(position.connected(&connected(7, false)), None);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn each_place_is_shown_once_and_in_order() {
+    fn each_seq_is_admitted_once_and_in_order() {
         let mut position = StreamPosition::new(Some(0));
         assert_eq!(position.connected(&connected(0, true)), None);
         for (seq, expected) in [(1, Admission::Next), (1, Admission::Duplicate), (2, Admission::Next)] {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_asked_for_once_and_then_a_gap() {
+    fn skipped_messages_are_requested_once_and_then_a_gap() {
         let mut position = StreamPosition::new(Some(2));
         assert_eq!(position.admit(5, true), Admission::OutOfOrder);
         assert_eq!(position.after_seq(), Some(2));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_has_less_is_read_anew() {
+    fn a_server_with_fewer_messages_causes_a_gap() {
         let mut position = StreamPosition::new(Some(9));
         assert_eq!(position.connected(&connected(4, false)), Some(Gap { after_seq: 0, next_seq: 5 }));
         assert_eq!(position.admit(5, false), Admission::Next);

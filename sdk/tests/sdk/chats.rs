@@ -1,4 +1,4 @@
-//! Reading, changing and deleting a chat.
+//! Getting, updating and deleting chats.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn not_found() -> Step {
 }
 
 #[tokio::test]
-async fn a_chat_is_read_with_what_is_counted_of_it() {
+async fn a_chat_has_its_status_and_message_count() {
     let server = Server::start([details("active"), details("archived")]);
     let client = client(&server);
     let chat = client.get_chat(CHAT_ID).await.unwrap();
@@ -67,7 +67,7 @@ async fn every_digit_of_the_metadata_comes_back() {
 }
 
 #[tokio::test]
-async fn a_patch_names_what_it_changes() {
+async fn a_patch_sends_only_its_changes() {
     let server = Server::start([details("closed")]);
     let patch = ChatPatch::new().title("Printer on fire").metadata(json!({"priority": null})).close();
     let chat = client(&server).update_chat(CHAT_ID, patch).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_patch_names_what_it_changes() {
 }
 
 #[tokio::test]
-async fn a_patch_is_repeated_as_it_gives_the_same_again() {
+async fn a_patch_is_retried() {
     let server = Server::start([problem(500, "internal"), raw(""), details("closed")]);
     let call = client(&server).update_chat(CHAT_ID, ChatPatch::new().close());
     assert_eq!(call.with_response().await.unwrap().attempts(), 3);
@@ -90,7 +90,7 @@ async fn a_patch_is_repeated_as_it_gives_the_same_again() {
 }
 
 #[tokio::test]
-async fn a_call_without_a_key_takes_none() {
+async fn an_idempotency_key_is_rejected_where_it_has_no_effect() {
     let server = Server::start([details("active")]);
     let client = client(&server);
     let errors = [
@@ -105,7 +105,7 @@ async fn a_call_without_a_key_takes_none() {
 }
 
 #[tokio::test]
-async fn a_chat_is_deleted_and_by_force_if_asked() {
+async fn a_chat_is_deleted_with_and_without_force() {
     let server = Server::start([deleted(), deleted()]);
     let client = client(&server);
     let answer = client.delete_chat(CHAT_ID).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_chat_in_use_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_chat_that_is_gone_after_a_lost_answer_is_deleted() {
+async fn a_chat_not_found_after_a_lost_response_is_deleted() {
     let clock = VirtualClock::new();
     for lost in [raw(""), problem(503, "unavailable"), clock.stall(b"", Duration::from_secs(15))] {
         let server = Server::start([lost, not_found()]);
@@ -140,8 +140,8 @@ async fn a_chat_that_is_gone_after_a_lost_answer_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_chat_that_was_not_there_is_not_found() {
-    // Neither answer leaves open whether the first attempt was carried out.
+async fn a_chat_not_found_by_the_first_attempt_is_an_error() {
+    // Neither response leaves open whether the server processed the first attempt.
     for (first, attempts) in [(Some(problem(429, "rate_limited")), 2), (None, 1)] {
         let server = Server::start(first.into_iter().chain([not_found()]));
         let error = client(&server).delete_chat(CHAT_ID).await.unwrap_err();
@@ -151,7 +151,7 @@ async fn a_chat_that_was_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_404_that_does_not_speak_of_the_chat_says_nothing_about_it() {
+async fn a_404_without_the_code_chat_not_found_does_not_count_as_deleted() {
     for stranger in [answer(404, &[("Content-Type", "text/html")], "<h1>Not Found</h1>"), problem(404, "not_found")] {
         let server = Server::start([raw(""), stranger]);
         let error = client(&server).delete_chat(CHAT_ID).await.unwrap_err();
@@ -161,7 +161,7 @@ async fn a_404_that_does_not_speak_of_the_chat_says_nothing_about_it() {
 }
 
 #[tokio::test]
-async fn only_a_deletion_is_content_with_finding_nothing() {
+async fn only_a_deletion_succeeds_with_not_found() {
     let server = Server::start([raw(""), not_found(), raw(""), not_found()]);
     let client = client(&server);
     let read = client.get_chat(CHAT_ID).await.unwrap_err();
@@ -172,7 +172,7 @@ async fn only_a_deletion_is_content_with_finding_nothing() {
 }
 
 #[tokio::test]
-async fn without_retries_a_lost_answer_is_an_error_that_may_be_repeated() {
+async fn without_retries_a_lost_response_is_a_retryable_error() {
     let server = Server::start([raw("")]);
     let client = builder(&server, &VirtualClock::new()).retry(RetryPolicy::never()).build().unwrap();
     let error = client.delete_chat(CHAT_ID).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Time that passes only when a test says so.
+//! A clock under the control of the test.
 
 use std::future::poll_fn;
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use parlor_sdk::{Clock, SleepFuture};
 
 use crate::server::Step;
 
-/// The time of day at which every test begins: Sun, 06 Nov 1994 08:49:37 GMT.
-const DAWN: Duration = Duration::from_secs(784_111_777);
+/// The wall-clock time at the start of every test: Sun, 06 Nov 1994 08:49:37 GMT.
+const START_TIME: Duration = Duration::from_secs(784_111_777);
 
-/// A clock that jumps over every sleep, and otherwise stands still until it is advanced.
+/// A clock that jumps ahead on every sleep, and otherwise stands still until it is advanced.
 #[derive(Clone, Debug)]
 pub(crate) struct VirtualClock {
     start: Instant,
@@ -41,24 +41,24 @@ impl VirtualClock {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// The pauses made so far.
+    /// Returns the delays so far.
     pub(crate) fn sleeps(&self) -> Vec<Duration> {
         self.state.lock().unwrap().sleeps.clone()
     }
 
-    /// A server that sends these bytes and then nothing, while so much time passes.
+    /// A step that sends these bytes and then nothing, while this much time passes.
     pub(crate) fn stall(&self, after: &'static [u8], duration: Duration) -> Step {
         let clock = self.clone();
         Box::new(move |stream| {
             std::io::Write::write_all(stream, after).unwrap();
             clock.advance(duration);
-            until_closed(stream);
+            read_until_closed(stream);
         })
     }
 }
 
-fn until_closed(stream: &mut TcpStream) {
-    // A client that waits for ever is a test that fails, not one that hangs.
+fn read_until_closed(stream: &mut TcpStream) {
+    // The read timeout makes the test fail instead of hang if the client waits for ever.
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut rest = [0; 64];
     while std::io::Read::read(stream, &mut rest).is_ok_and(|read| read > 0) {}
@@ -70,7 +70,7 @@ impl Clock for VirtualClock {
     }
 
     fn system_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + DAWN + self.state.lock().unwrap().elapsed
+        SystemTime::UNIX_EPOCH + START_TIME + self.state.lock().unwrap().elapsed
     }
 
     fn sleep(&self, duration: Duration) -> SleepFuture {

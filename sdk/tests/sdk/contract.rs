@@ -1,8 +1,8 @@
-//! The SDK's models and operations against the server's document, in both directions.
+//! Compares the SDK's models and operations with the server's document, in both directions.
 //!
-//! The document is `OpenAPI` 3.0 and comes from the server's handlers; the SDK's schemas are 3.1 and come from its own
-//! types. Both are brought into one form before they are compared, and only what describes (descriptions, examples) is
-//! left out: a keyword that this file does not know stays, and makes a difference.
+//! The document is `OpenAPI` 3.0 and is generated from the server's handlers; the SDK's schemas are 3.1 and are
+//! generated from its types. Both are normalised before they are compared. Only annotations (descriptions, examples)
+//! are ignored: a keyword that this file does not know is kept, and is reported as a difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
 
-/// Every model of the SDK.
+/// All models of the SDK.
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     Chat,
@@ -42,23 +42,23 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
 )))]
 struct Models;
 
-/// The models that are sent. Of the others, bounds are the server's promise about itself and no business of a reader.
+/// The models that are sent. Bounds of the other models are promises of the server that a client need not check.
 const SENT: [&str; 4] = ["CreateChatRequest", "CreateTicketRequest", "SendMessageRequest", "UpdateChatRequest"];
 
 #[test]
-fn the_sdk_agrees_with_the_servers_document() {
+fn models_and_operations_match_the_document() {
     let differences = differences(&document());
     assert!(differences.is_empty(), "the SDK and openapi.json disagree:\n{}", differences.join("\n"));
 }
 
 #[test]
-fn every_answer_that_the_document_shows_is_understood() {
+fn every_example_response_is_decoded() {
     let document = document();
     for operation in OPERATIONS {
         let mut statuses = BTreeSet::new();
         for (status, example) in answers_of(&document, operation) {
             if status < 300 {
-                is_written_as_it_was_read(operation, example);
+                assert_round_trip(operation, example);
             } else {
                 let problem: Problem = serde_json::from_value(example.clone()).unwrap();
                 assert_eq!(problem.status, status);
@@ -71,8 +71,8 @@ fn every_answer_that_the_document_shows_is_understood() {
     }
 }
 
-/// `openapi.json` and `asyncapi.json` leave the codes open. Their examples, and the tables of the two pages that the
-/// server's tests compare with the server, have all of them.
+/// `openapi.json` and `asyncapi.json` do not enumerate the codes. Together, their examples and the tables of two pages,
+/// which the server's tests compare with the server, contain all of them.
 #[test]
 fn every_code_of_the_server_has_a_name_in_the_sdk() {
     let mut documented = BTreeSet::new();
@@ -81,7 +81,7 @@ fn every_code_of_the_server_has_a_name_in_the_sdk() {
     }
     documented.extend(codes_in_tables(&repository_file("docs/API-DESIGN.md")));
     documented.extend(codes_in_tables(&repository_file("docs/PROTOCOL.md")));
-    // Reserved by the contract, and sent by no version of the server so far.
+    // Reserved by the contract; no version of the server has sent them so far.
     documented.extend(["gap", "idempotency_in_progress", "rate_limited"].map(str::to_owned));
     assert_eq!(documented, CODES.iter().map(ToString::to_string).collect());
 }
@@ -101,7 +101,7 @@ fn codes_in_examples(value: &Value, codes: &mut BTreeSet<String>) {
     }
 }
 
-/// The codes in the rows of error statuses, and in those of the table of `error` events.
+/// Returns the codes in the rows of error statuses, and in those of the table of `error` events.
 fn codes_in_tables(page: &str) -> Vec<String> {
     let mut codes = Vec::new();
     let mut is_table_of_codes = false;
@@ -121,27 +121,27 @@ fn codes_in_tables(page: &str) -> Vec<String> {
     codes
 }
 
-fn is_written_as_it_was_read(operation: &Operation, example: &Value) {
+fn assert_round_trip(operation: &Operation, example: &Value) {
     let written = match operation.id() {
-        "create_chat" => written_again::<Chat>(example),
-        "get_chat" | "update_chat" => written_again::<ChatDetails>(example),
-        "delete_chat" => written_again::<ChatDeleted>(example),
-        "send_message" => written_again::<Message>(example),
-        "create_ticket" => written_again::<Ticket>(example),
-        "list_chats" => items_written_again::<ChatPage, ChatDetails>(example),
-        "list_user_chats" => items_written_again::<ChatList, ChatSummary>(example),
-        "list_messages" => items_written_again::<MessageList, Message>(example),
+        "create_chat" => round_trip::<Chat>(example),
+        "get_chat" | "update_chat" => round_trip::<ChatDetails>(example),
+        "delete_chat" => round_trip::<ChatDeleted>(example),
+        "send_message" => round_trip::<Message>(example),
+        "create_ticket" => round_trip::<Ticket>(example),
+        "list_chats" => round_trip_items::<ChatPage, ChatDetails>(example),
+        "list_user_chats" => round_trip_items::<ChatList, ChatSummary>(example),
+        "list_messages" => round_trip_items::<MessageList, Message>(example),
         other => panic!("what does {other} answer?"),
     };
     let shown = example.get("chats").or(example.get("messages")).unwrap_or(example);
     assert_eq!(written, *shown, "{}", operation.id());
 }
 
-fn written_again<T: Serialize + DeserializeOwned>(example: &Value) -> Value {
+fn round_trip<T: Serialize + DeserializeOwned>(example: &Value) -> Value {
     serde_json::to_value(serde_json::from_value::<T>(example.clone()).unwrap()).unwrap()
 }
 
-fn items_written_again<W: DeserializeOwned + Into<Page<T>>, T: Serialize>(example: &Value) -> Value {
+fn round_trip_items<W: DeserializeOwned + Into<Page<T>>, T: Serialize>(example: &Value) -> Value {
     let page: Page<T> = serde_json::from_value::<W>(example.clone()).unwrap().into();
     assert!(!page.items.is_empty(), "an example without items shows nothing");
     assert_eq!(json!(page.has_more), example["has_more"]);
@@ -151,7 +151,7 @@ fn items_written_again<W: DeserializeOwned + Into<Page<T>>, T: Serialize>(exampl
 }
 
 #[test]
-fn the_requests_that_the_document_shows_are_what_the_sdk_sends() {
+fn the_example_requests_are_what_the_sdk_sends() {
     let chat = NewChat::new("user123")
         .title("Support Session")
         .metadata(json!({"department": "technical", "priority": "high"}));
@@ -164,13 +164,13 @@ fn the_requests_that_the_document_shows_are_what_the_sdk_sends() {
         ("CreateTicketRequest", serde_json::to_value(CreateTicketRequest { user_id: "user123".to_owned() })),
     ] {
         let mut shown = document()["components"]["schemas"][name]["example"].clone();
-        // To the server, null and absent are the same; the SDK leaves away what is not given.
+        // The server treats null and absent alike; the SDK omits members that are not set.
         map(&mut shown).retain(|_, value| !value.is_null());
         assert_eq!(sent.unwrap(), shown, "{name}");
     }
 }
 
-/// The SDK repeats what a merge patch says. Were it another patch, it might not.
+/// The SDK retries a `PATCH` because it is a merge patch.
 #[test]
 fn a_patch_is_a_merge_patch() {
     for operation in OPERATIONS.iter().filter(|operation| operation.method() == "PATCH") {
@@ -199,9 +199,9 @@ fn key_and_idempotency_key_are_sent_where_the_document_expects_them() {
     }
 }
 
-/// An id of a chat is a UUID in the SDK; every other part of a path is text, which can hold anything.
+/// A chat id is a UUID in the SDK; every other path parameter is arbitrary text.
 #[test]
-fn the_parts_of_a_path_are_what_the_document_says() {
+fn path_parameters_match_the_document() {
     let document = document();
     for operation in OPERATIONS {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
@@ -215,7 +215,7 @@ fn the_parts_of_a_path_are_what_the_document_says() {
 
 type Change = fn(&mut Value);
 
-/// The comparison would be worth nothing if it overlooked something.
+/// Proves that the comparison can fail.
 #[test]
 fn a_change_of_the_document_is_noticed() {
     let chat = "/components/schemas/Chat";
@@ -250,26 +250,26 @@ fn a_change_of_the_document_is_noticed() {
     }
 }
 
-/// The document, with the components that are strings, such as `UserId`, written out wherever they are referred to: in
-/// Rust they are strings and enumerations of the SDK's own.
+/// Returns the document with string components, such as `UserId`, inlined where they are referenced: the SDK uses
+/// strings and enums of its own.
 pub(crate) fn document() -> Value {
     let text = fs::read_to_string(DOCUMENT).expect("`cargo run -- openapi` writes openapi.json");
     let mut document: Value = serde_json::from_str(&text).expect("openapi.json is JSON");
     let schemas = map(&mut document["components"]["schemas"]);
     let strings: Map<String, Value> = schemas.clone().into_iter().filter(|(_, it)| it["type"] == "string").collect();
     schemas.retain(|name, _| !strings.contains_key(name));
-    write_out(&mut document, &strings);
+    inline_strings(&mut document, &strings);
     document
 }
 
-fn write_out(value: &mut Value, strings: &Map<String, Value>) {
+fn inline_strings(value: &mut Value, strings: &Map<String, Value>) {
     let name = value.get("$ref").and_then(|reference| reference.as_str()?.rsplit('/').next());
     if let Some(schema) = name.and_then(|name| strings.get(name)) {
         *value = schema.clone();
     }
     match value {
-        Value::Object(members) => members.values_mut().for_each(|member| write_out(member, strings)),
-        Value::Array(items) => items.iter_mut().for_each(|item| write_out(item, strings)),
+        Value::Object(members) => members.values_mut().for_each(|member| inline_strings(member, strings)),
+        Value::Array(items) => items.iter_mut().for_each(|item| inline_strings(item, strings)),
         _ => {}
     }
 }
@@ -278,7 +278,7 @@ fn map(value: &mut Value) -> &mut Map<String, Value> {
     value.as_object_mut().expect("an object")
 }
 
-/// One line for each thing that one side has and the other does not.
+/// Returns one line for each difference.
 fn differences(document: &Value) -> Vec<String> {
     let models = serde_json::to_value(Models::openapi()).unwrap();
     let mut lines = compare("operation", &operations_of_document(document), &operations_of_sdk());
@@ -306,7 +306,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(
         .collect()
 }
 
-/// Name, query and statuses by method and path.
+/// Id, query parameters and statuses by method and path.
 type Operations = BTreeMap<String, (String, Vec<String>, BTreeSet<u16>)>;
 
 fn operations_of_sdk() -> Operations {
@@ -335,7 +335,7 @@ fn operations_of_document(document: &Value) -> Operations {
     operations
 }
 
-/// Name and schema of the parameters in this place.
+/// Returns the name and schema of the parameters in this place.
 pub(crate) fn parameters_of<'a>(operation: &'a Value, place: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     parameters
@@ -343,14 +343,14 @@ pub(crate) fn parameters_of<'a>(operation: &'a Value, place: &str) -> impl Itera
         .map(|parameter| (parameter["name"].as_str().expect("a name"), &parameter["schema"]))
 }
 
-/// One line for each property and each fact about a model, so that a difference is easy to find.
+/// Returns one entry for each property and each fact about a model, so that a difference is easy to locate.
 fn models_of(document: &Value) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
         let is_sent = SENT.contains(&name.as_str());
         let mut schema = normal(schema, is_sent);
         if is_sent {
-            // To the server, null and absent are the same.
+            // The server treats null and absent alike.
             let required = schema["required"].as_array().cloned().unwrap_or_default();
             for (property, value) in map(&mut schema["properties"]) {
                 if !required.iter().any(|name| name == property) {
@@ -366,12 +366,12 @@ fn models_of(document: &Value) -> BTreeMap<String, Value> {
     facts
 }
 
-/// What describes and does not bind.
+/// Keywords that only describe.
 const ANNOTATIONS: [&str; 8] =
     ["description", "title", "example", "examples", "default", "deprecated", "readOnly", "writeOnly"];
 const BOUNDS: [&str; 7] = ["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "pattern"];
 
-/// A schema of either version in one form: nullability as `nullable`, references by name, what is required in order.
+/// Normalises a schema of either version: nullability as `nullable`, references by name, required members sorted.
 fn normal(schema: &Value, is_sent: bool) -> Value {
     let mut schema = schema.as_object().expect("a schema is an object").clone();
     schema.retain(|keyword, _| !ANNOTATIONS.contains(&keyword.as_str()) && !keyword.starts_with("x-"));
@@ -388,7 +388,7 @@ fn normal(schema: &Value, is_sent: bool) -> Value {
     if schema.get("nullable") == Some(&json!(false)) {
         schema.remove("nullable");
     }
-    // 3.0 repeats the null of `nullable` among the words.
+    // 3.0 repeats the null of `nullable` among the enum values.
     if let Some(Value::Array(words)) = schema.get_mut("enum") {
         words.retain(|word| !word.is_null());
     }
@@ -396,7 +396,7 @@ fn normal(schema: &Value, is_sent: bool) -> Value {
         *reference = reference.rsplit('/').next().unwrap_or_default().to_owned();
     }
     if schema.get("type") == Some(&json!("integer")) {
-        // The width of an integer is a matter of the language.
+        // The width of an integer depends on the language.
         schema.retain(|keyword, _| !["format", "minimum", "maximum"].contains(&keyword.as_str()));
     }
     if !is_sent {
@@ -406,7 +406,7 @@ fn normal(schema: &Value, is_sent: bool) -> Value {
     Value::Object(schema)
 }
 
-/// 3.1 writes `oneOf: [null, reference]`; 3.0 writes `allOf: [reference, facts]` to add facts to the reference.
+/// 3.1 writes `oneOf: [null, reference]`; 3.0 writes `allOf: [reference, keywords]` to add keywords to a reference.
 fn merge_alternatives(schema: &mut Map<String, Value>, is_sent: bool) {
     for keyword in ["oneOf", "anyOf", "allOf"] {
         let Some(Value::Array(members)) = schema.remove(keyword) else { continue };
@@ -424,7 +424,7 @@ fn merge_alternatives(schema: &mut Map<String, Value>, is_sent: bool) {
 }
 
 fn normalise_object(schema: &mut Map<String, Value>, is_sent: bool) {
-    // JSON has no other names than strings.
+    // All names in JSON are strings.
     schema.remove("propertyNames");
     let additional = schema.remove("additionalProperties");
     if schema.get("type") == Some(&json!("object")) && !schema.contains_key("properties") {
@@ -445,7 +445,7 @@ fn normalise_object(schema: &mut Map<String, Value>, is_sent: bool) {
     }
 }
 
-/// The examples of every answer, with its status: those of the answer itself, or else that of its schema.
+/// Returns the examples of every response with its status: its own, or else that of its schema.
 fn answers_of<'a>(document: &'a Value, operation: &Operation) -> Vec<(u16, &'a Value)> {
     let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let responses = described["responses"].as_object().into_iter().flatten();

@@ -190,7 +190,9 @@ fn expand(text: &mut std::iter::Peekable<impl Iterator<Item = char>>, before: &[
         } else if text.next_if_eq(&'{').is_some() {
             while !matches!(text.peek(), Some('}') | None) {
                 expand(&mut *text, &path, found);
-                text.next_if_eq(&',');
+                if text.next_if_eq(&',').is_none() && text.peek() != Some(&'}') {
+                    return;
+                }
             }
             text.next();
             return;
@@ -345,7 +347,7 @@ fn one_direction_is_no_circle() {
 }
 
 #[test]
-fn a_name_that_two_types_share_is_found() {
+fn a_planted_duplicate_is_found() {
     let files = planted(&[
         ("a.rs", "pub(crate) struct Settings {\n}\npub enum Kind<T> {}\ntype Item = u8;"),
         (

@@ -1,4 +1,4 @@
-//! What an application learns when a call fails.
+//! The errors of failed calls.
 
 use std::error::Error as StdError;
 use std::io;
@@ -48,7 +48,7 @@ async fn the_servers_problem_is_kept() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_problem_is_kept_too() {
+async fn a_body_other_than_a_problem_document_is_kept() {
     let server = Server::start([answer(403, &[("Content-Type", "text/html")], "<h1>Forbidden</h1>")]);
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
     assert_eq!(error.body(), Some("<h1>Forbidden</h1>"));
@@ -57,7 +57,7 @@ async fn a_body_that_is_no_problem_is_kept_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_known_by_its_status_even_if_its_body_breaks_off() {
+async fn an_error_response_with_an_incomplete_body_keeps_its_status() {
     let server = Server::start([raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\n{\"type")]);
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Status, 1));
@@ -65,7 +65,7 @@ async fn a_refusal_is_known_by_its_status_even_if_its_body_breaks_off() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_refusal_is_read_to_a_bound() {
+async fn the_body_of_an_error_response_is_bounded() {
     let endless = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: 999999999\r\n\r\n{}", "x".repeat(200_000));
     let server = Server::start([raw(endless)]);
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
@@ -74,7 +74,7 @@ async fn the_body_of_a_refusal_is_read_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_problem_beyond_the_bound_is_not_read_as_one() {
+async fn an_oversized_problem_document_is_not_parsed() {
     let endless = format!(r#"{{"code":"internal","detail":"{}"}}"#, "x".repeat(70_000));
     let server = Server::start([answer(400, &[("Content-Type", "application/problem+json")], &endless)]);
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
@@ -83,7 +83,7 @@ async fn a_problem_beyond_the_bound_is_not_read_as_one() {
 }
 
 #[tokio::test]
-async fn a_success_that_makes_no_sense_is_neither_repeated_nor_denied() {
+async fn an_undecodable_success_is_not_retried_and_may_have_been_processed() {
     for garbage in ["", "<h1>Welcome</h1>", "{}", &CHAT.replace("a1b2c3d4-", "")] {
         let server = Server::start([answer(201, &[("X-Request-Id", "request-9")], garbage), created(CHAT)]);
         let error = client(&server).create_chat(new_chat()).await.unwrap_err();
@@ -98,7 +98,7 @@ async fn a_success_that_makes_no_sense_is_neither_repeated_nor_denied() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_too_large_is_not_read_to_its_end() {
+async fn an_oversized_success_is_an_error() {
     let chunked =
         format!("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));
     let endless = format!("HTTP/1.1 201 Created\r\nContent-Length: 999999999\r\n\r\n{}", "x".repeat(2048));
@@ -133,8 +133,8 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn no_connection_means_that_nothing_has_happened() {
-    // Bound but not listening: nobody else gets the port, and nobody answers.
+async fn without_a_connection_nothing_was_processed() {
+    // Bound but not listening: no other process gets the port, and connections are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
@@ -151,11 +151,11 @@ async fn no_connection_means_that_nothing_has_happened() {
 }
 
 #[tokio::test]
-async fn a_refused_certificate_is_not_tried_again() {
+async fn a_rejected_certificate_is_not_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let server = thread::spawn(move || {
-        let mut connection = ServerConnection::new(Arc::new(impostor())).unwrap();
+        let mut connection = ServerConnection::new(Arc::new(invalid_certificate())).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         connection.complete_io(&mut stream).expect_err("the client ends the handshake")
     });
@@ -167,8 +167,8 @@ async fn a_refused_certificate_is_not_tried_again() {
     assert!(server.join().unwrap().to_string().contains("alert"), "the handshake came as far as the certificate");
 }
 
-/// A TLS server whose certificate is none.
-fn impostor() -> ServerConfig {
+/// A TLS server with an invalid certificate.
+fn invalid_certificate() -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let key = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(key.as_ref().to_vec()).into()).unwrap();
@@ -181,14 +181,15 @@ fn impostor() -> ServerConfig {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_accepted_in_time_is_none() {
+async fn a_connection_that_is_not_accepted_times_out() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
-    // Nobody accepts, so once the queue is full the next connection waits for ever.
+    // Nothing accepts the connections, so the next one waits for ever once the backlog is full.
     let mut queue = Vec::new();
     while let Ok(stream) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        assert!(queue.len() < 100, "the backlog has no limit");
         queue.push(stream.unwrap());
     }
     let client = Client::builder(format!("http://{address}"), KEY)
@@ -202,8 +203,8 @@ async fn a_connection_that_is_not_accepted_in_time_is_none() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
-    // The server is gone after the first request.
+async fn an_earlier_attempt_may_have_been_processed() {
+    // The server stops after the first request.
     let server = Server::start([raw("")]);
     let error = client(&server).create_chat(new_chat()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3));

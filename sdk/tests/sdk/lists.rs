@@ -1,4 +1,4 @@
-//! Lists: a page, all pages, all items.
+//! Lists: one page, all pages, all items.
 
 use futures_util::{StreamExt, TryStreamExt};
 use parlor_sdk::{ChatFilter, Client, Error, ErrorKind, List, Message, Order, Page, RetryPolicy, Status};
@@ -15,7 +15,7 @@ fn all(client: &Client) -> List<Message> {
     client.list_messages(CHAT_ID)
 }
 
-/// The targets of the requests, without what is the same in all.
+/// Returns the queries of the requests.
 fn queries(server: &Server) -> Vec<String> {
     let targets = server.requests().into_iter().map(|request| request.line.split(' ').nth(1).unwrap().to_owned());
     targets.map(|target| target.split_once('?').map_or(String::new(), |(_, query)| query.to_owned())).collect()
@@ -72,7 +72,7 @@ async fn without_settings_there_is_no_query() {
 }
 
 #[tokio::test]
-async fn the_items_of_all_pages_come_in_order_and_each_once() {
+async fn the_items_of_all_pages_are_streamed_in_order() {
     let server = Server::start([messages(&[1, 2], Some("a")), messages(&[3, 4], Some("b")), messages(&[5], None)]);
     let list = all(&client(&server)).limit(2).after_seq(0);
     assert_eq!(read(list).await.0, [1, 2, 3, 4, 5]);
@@ -84,7 +84,7 @@ async fn the_items_of_all_pages_come_in_order_and_each_once() {
 }
 
 #[tokio::test]
-async fn only_the_first_page_is_found_by_offset() {
+async fn only_the_first_page_uses_the_offset() {
     let server = Server::start([messages(&[8], Some("a")), messages(&[9], None)]);
     assert_eq!(read(all(&client(&server)).offset(7)).await.0, [8, 9]);
     assert_eq!(queries(&server), ["offset=7", "cursor=a"]);
@@ -110,7 +110,7 @@ async fn an_empty_page_is_not_the_end() {
 }
 
 #[tokio::test]
-async fn a_stream_is_one_for_the_combinators_too() {
+async fn a_stream_supports_combinators() {
     let script = || [chat_list(&[CHAT, CHAT], Some("a")), chat_list(&[CHAT], None)];
     let server = Server::start(script().into_iter().chain(script()));
     let client = client(&server);
@@ -121,7 +121,7 @@ async fn a_stream_is_one_for_the_combinators_too() {
 }
 
 #[tokio::test]
-async fn a_stream_can_be_given_to_another_task() {
+async fn a_stream_can_move_to_another_task() {
     let server = Server::start([messages(&[1], Some("a")), messages(&[2], None)]);
     let items = all(&client(&server)).items();
     let read = tokio::spawn(async move { items.try_collect::<Vec<_>>().await.unwrap().len() });
@@ -157,7 +157,7 @@ async fn a_stream_ends_with_its_first_error_and_is_resumed_by_cursor() {
 }
 
 #[tokio::test]
-async fn the_total_time_is_the_pages_and_the_deadline_the_lists() {
+async fn the_timeout_applies_to_a_page_and_the_deadline_to_the_list() {
     use std::time::Duration;
 
     let clock = VirtualClock::new();
@@ -190,7 +190,7 @@ async fn every_page_has_the_headers_of_the_list() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_say_where_the_list_goes_on_is_not_followed() {
+async fn a_missing_or_repeated_cursor_is_an_error() {
     let nowhere = r#"{"messages": [], "total": 9, "offset": 0, "limit": 50, "has_more": true, "next_cursor": null}"#;
     for script in [vec![done(nowhere)], vec![messages(&[1], Some("a")), messages(&[1], Some("a"))]] {
         let requests = script.len();
@@ -218,7 +218,7 @@ async fn an_offset_and_a_cursor_exclude_each_other() {
 }
 
 #[tokio::test]
-async fn a_filter_holds_for_every_page() {
+async fn a_filter_applies_to_every_page() {
     let server = Server::start([chat_page(&[CHAT], Some("a")), chat_page(&[CHAT], None)]);
     let filter = ChatFilter::new()
         .user_id("a&b=c")
@@ -240,7 +240,7 @@ async fn a_filter_holds_for_every_page() {
 }
 
 #[tokio::test]
-async fn a_filter_that_cannot_be_sent_is_refused() {
+async fn an_invalid_filter_is_rejected() {
     let server = Server::start([chat_page(&[], None)]);
     let list = client(&server).list_chats().filter(ChatFilter::new().metadata("floors", json!([1, 2])));
     let error = list.await.unwrap_err();
@@ -250,7 +250,7 @@ async fn a_filter_that_cannot_be_sent_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_id_stands_in_the_path_as_one_segment() {
+async fn a_user_id_is_sent_as_one_path_segment() {
     let server = Server::start((0..2).map(|_| chat_list(&[CHAT], None)));
     let client = client(&server);
     client.list_user_chats("a/b?c=d% é").await.unwrap();
@@ -271,7 +271,7 @@ async fn a_user_id_stands_in_the_path_as_one_segment() {
 }
 
 #[tokio::test]
-async fn a_user_without_chats_is_an_error_unless_they_went_while_the_list_was_read() {
+async fn no_chats_is_an_error_on_the_first_page_only() {
     for code in ["no_chats", "user_not_found"] {
         let server = Server::start([problem(404, code)]);
         let error = client(&server).list_user_chats("u").items().next().await.unwrap().unwrap_err();
@@ -288,7 +288,7 @@ async fn a_user_without_chats_is_an_error_unless_they_went_while_the_list_was_re
 }
 
 #[tokio::test]
-async fn nothing_another_client_stored_makes_a_list_fail() {
+async fn unusual_metadata_does_not_make_a_list_fail() {
     let strange = [
         r#"{"n": 1e999, "m": 123456789012345678901234567890}"#.to_owned(),
         r#"{"half": "\ud800", "\udfff": 1, "n": 1, "n": 2}"#.to_owned(),
@@ -308,7 +308,7 @@ async fn nothing_another_client_stored_makes_a_list_fail() {
 }
 
 #[test]
-fn a_list_shows_what_it_asks_for_and_no_secret() {
+fn debug_of_a_list_shows_its_query_and_no_secrets() {
     let client = Client::new("http://localhost:8000", crate::KEY).unwrap();
     let list = client.list_chats().limit(7).header("X-Token", "hunter2");
     let shown = format!("{list:?}");

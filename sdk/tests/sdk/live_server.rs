@@ -1,10 +1,9 @@
-//! A server of live sessions that plays a script: one act for each connection it accepts, and none after the last.
+//! A scripted server for live sessions: one act for each connection it accepts, and none after the last.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use parlor_sdk::http;
@@ -17,26 +16,25 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::wait::with_timeout;
+
 pub(crate) const CHAT_ID: Uuid = Uuid::from_u128(0xa1b2_c3d4_e5f6_4a7b_8c9d_0e1f_2a3b_4c5d);
 pub(crate) const TIME: &str = "2024-01-15T10:31:00.123456Z";
 
-/// How long anything may take before a test fails rather than hangs, in real time.
-const PATIENCE: Duration = Duration::from_secs(20);
+type Script = Pin<Box<dyn Future<Output = Option<Peer>> + Send>>;
 
-type Played = Pin<Box<dyn Future<Output = Option<Peer>> + Send>>;
-
-/// What to do with a connection. One that is returned stays open as it is until the script is over.
+/// The script for one connection. A returned peer stays open until the whole script has ended.
 pub(crate) enum Act {
-    Talk(Box<dyn FnOnce(Peer) -> Played + Send>),
+    Serve(Box<dyn FnOnce(Peer) -> Script + Send>),
     Refuse(u16, &'static str),
 }
 
-/// Talks, and then lets go of the connection without a word.
-pub(crate) fn talk<F>(act: impl FnOnce(Peer) -> F + Send + 'static) -> Act
+/// Runs the script, then drops the connection without a close frame.
+pub(crate) fn serve<F>(act: impl FnOnce(Peer) -> F + Send + 'static) -> Act
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    Act::Talk(Box::new(|peer| {
+    Act::Serve(Box::new(|peer| {
         Box::pin(async move {
             act(peer).await;
             None
@@ -44,20 +42,20 @@ where
     }))
 }
 
-/// Talks, and then does not touch the connection any more.
-pub(crate) fn fall_silent<F>(act: impl FnOnce(Peer) -> F + Send + 'static) -> Act
+/// Runs the script, then keeps the connection open without reading or writing.
+pub(crate) fn serve_then_stall<F>(act: impl FnOnce(Peer) -> F + Send + 'static) -> Act
 where
     F: Future<Output = Peer> + Send + 'static,
 {
-    Act::Talk(Box::new(|peer| Box::pin(async move { Some(act(peer).await) })))
+    Act::Serve(Box::new(|peer| Box::pin(async move { Some(act(peer).await) })))
 }
 
-/// Answers the handshake with a problem.
+/// Rejects the handshake with a problem.
 pub(crate) fn refuse(status: u16, code: &'static str) -> Act {
     Act::Refuse(status, code)
 }
 
-/// What a client asked for.
+/// A client's handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct Handshake {
     /// Path and query.
@@ -106,20 +104,20 @@ impl LiveServer {
         self.handshakes.lock().unwrap().clone()
     }
 
-    /// What each connection wanted to go on after.
+    /// Returns the `after_seq` of each connection.
     pub(crate) fn positions(&self) -> Vec<Option<u64>> {
         self.handshakes().iter().map(Handshake::after_seq).collect()
     }
 
-    /// Waits until the script has been played, and fails as it does.
+    /// Waits until the script has ended, and fails if it failed.
     pub(crate) async fn finish(self) {
-        patiently(self.script).await.unwrap();
+        with_timeout(self.script).await.unwrap();
     }
 }
 
 async fn play(stream: TcpStream, act: Act, seen: &Mutex<Vec<Handshake>>) -> Option<Peer> {
     let refusal = match &act {
-        Act::Talk(_) => None,
+        Act::Serve(_) => None,
         Act::Refuse(status, code) => Some((*status, *code)),
     };
     let mut handshake = None;
@@ -135,7 +133,7 @@ async fn play(stream: TcpStream, act: Act, seen: &Mutex<Vec<Handshake>>) -> Opti
     let handshake = handshake.expect("a request");
     seen.lock().unwrap().push(handshake.clone());
     match act {
-        Act::Talk(talk) => talk(Peer { socket: accepted.unwrap(), handshake }).await,
+        Act::Serve(serve) => serve(Peer { socket: accepted.unwrap(), handshake }).await,
         Act::Refuse(..) => None,
     }
 }
@@ -164,33 +162,33 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The first event of every connection.
-    pub(crate) async fn greet(&mut self, last_seq: u64, resumed: bool) {
-        self.say(
+    /// Sends the first event of every connection.
+    pub(crate) async fn send_greeting(&mut self, last_seq: u64, resumed: bool) {
+        self.send(
             json!({"event_type": "connection_established", "timestamp": TIME, "user_id": "ada", "chat_id": CHAT_ID,
             "tenant_id": "t", "last_seq": last_seq, "resumed": resumed}),
         )
         .await;
     }
 
-    pub(crate) async fn say(&mut self, event: Value) {
-        self.say_raw(Message::text(event.to_string())).await;
+    pub(crate) async fn send(&mut self, event: Value) {
+        self.send_frame(Message::text(event.to_string())).await;
     }
 
-    pub(crate) async fn say_raw(&mut self, message: Message) {
-        // The client need not be there any more.
-        drop(patiently(self.socket.send(message)).await);
+    pub(crate) async fn send_frame(&mut self, message: Message) {
+        // Fails if the client has already disconnected.
+        drop(with_timeout(self.socket.send(message)).await);
     }
 
-    /// The next frame of the client; none when the connection is gone.
-    pub(crate) async fn hear_raw(&mut self) -> Option<Message> {
-        patiently(self.socket.next()).await?.ok()
+    /// Returns the next frame of the client; none if the connection is closed.
+    pub(crate) async fn receive_frame(&mut self) -> Option<Message> {
+        with_timeout(self.socket.next()).await?.ok()
     }
 
-    /// The next thing the client has to say; pings do not count.
-    pub(crate) async fn hear(&mut self) -> Value {
+    /// Returns the next text frame of the client, ignoring pings and pongs.
+    pub(crate) async fn receive(&mut self) -> Value {
         loop {
-            match self.hear_raw().await {
+            match self.receive_frame().await {
                 Some(Message::Text(text)) => return serde_json::from_str(&text).unwrap(),
                 Some(Message::Ping(_) | Message::Pong(_)) => {}
                 other => panic!("the client has something to say, and not {other:?}"),
@@ -198,15 +196,15 @@ impl Peer {
         }
     }
 
-    /// The next message of the client: its name.
-    pub(crate) async fn hear_message(&mut self) -> String {
-        self.hear().await["client_message_id"].as_str().unwrap().to_owned()
+    /// Returns the id of the client's next message.
+    pub(crate) async fn receive_message(&mut self) -> String {
+        self.receive().await["client_message_id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the client has gone, and returns the code it gave.
-    pub(crate) async fn hear_goodbye(&mut self) -> Option<u16> {
+    /// Waits until the client has disconnected, and returns its close code.
+    pub(crate) async fn receive_close(&mut self) -> Option<u16> {
         let mut code = None;
-        while let Some(message) = self.hear_raw().await {
+        while let Some(message) = self.receive_frame().await {
             if let Message::Close(frame) = message {
                 code = frame.map(|frame| frame.code.into());
             }
@@ -220,12 +218,12 @@ impl Peer {
 
     pub(crate) async fn close_because(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        drop(self.socket.close(Some(frame)).await);
-        self.hear_goodbye().await;
+        drop(with_timeout(self.socket.close(Some(frame))).await);
+        self.receive_close().await;
     }
 }
 
-/// A message of somebody, or of this client when it has a name.
+/// The event of a stored message; with an id if this client sent it.
 pub(crate) fn created(seq: u64, client_message_id: Option<&str>) -> Value {
     json!({
         "event_type": "message_created", "timestamp": TIME, "chat_id": CHAT_ID,
@@ -242,8 +240,4 @@ pub(crate) fn received(seq: u64, client_message_id: &str) -> Value {
         "event_type": "message_received", "timestamp": TIME, "message_id": Uuid::from_u128(seq.into()),
         "chat_id": CHAT_ID, "user_id": "ada", "seq": seq, "client_message_id": client_message_id, "created_at": TIME
     })
-}
-
-pub(crate) async fn patiently<F: IntoFuture>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future.into_future()).await.expect("the other end to do its part")
 }

@@ -1,4 +1,4 @@
-//! The SDK against a scripted server on a real port, in virtual time, and against the server's document.
+//! The SDK against a scripted server on a real port, in virtual time, and against the server's documents.
 
 mod chats;
 mod clock;
@@ -20,16 +20,17 @@ mod retries;
 mod secrets;
 mod server;
 mod tickets;
+mod wait;
 
 use parlor_sdk::{Client, ClientBuilder};
 
 use crate::clock::VirtualClock;
 use crate::server::Server;
 
-/// The key of every test.
+/// The API key of every test.
 const KEY: &str = "plr_0123456789abcdefghijKLMNOPQRSTUVcrc32x";
 
-/// A client of the scripted server, in virtual time, whose every pause is half of the longest.
+/// Builds a client of the scripted server in virtual time, whose every delay is half of the maximum.
 fn builder(server: &Server, clock: &VirtualClock) -> ClientBuilder {
     Client::builder(server.url(), KEY).clock(clock.clone()).randomness(|| 0.5)
 }

@@ -12,7 +12,7 @@ fn body(server: &Server, request: usize) -> Value {
 }
 
 #[tokio::test]
-async fn everything_that_is_given_is_sent() {
+async fn all_settings_are_sent() {
     let server = Server::start([stored(1)]);
     let message = NewMessage::new("This is how to put it out.")
         .role(Role::Assistant)
@@ -34,7 +34,7 @@ async fn everything_that_is_given_is_sent() {
 }
 
 #[tokio::test]
-async fn the_answer_is_the_message() {
+async fn the_response_is_the_message() {
     let text = message(7)
         .replace(r#""sender_role": "user""#, r#""sender_role": "moderator", "mood": "good""#)
         .replace(r#"{"n": 7}"#, r#"{"n": 70000000000000000000000, "m": "x"}"#)
@@ -63,7 +63,7 @@ async fn metadata_comes_out_as_a_type_of_the_application() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_name_is_named_by_a_random_key() {
+async fn the_default_id_of_a_message_is_a_random_key() {
     let server = Server::start([stored(1), stored(2)]);
     let client = client(&server);
     let hello = NewMessage::new("Hello");
@@ -79,7 +79,7 @@ async fn a_message_without_a_name_is_named_by_a_random_key() {
 }
 
 #[tokio::test]
-async fn every_attempt_has_the_same_names() {
+async fn every_attempt_has_the_same_ids() {
     let server = Server::start([problem(503, "unavailable"), raw(""), stored(1)]);
     let call = client(&server).send_message(Uuid::nil(), NewMessage::new("Hello"));
     assert_eq!(call.with_response().await.unwrap().attempts(), 3);
@@ -92,7 +92,7 @@ async fn every_attempt_has_the_same_names() {
 }
 
 #[tokio::test]
-async fn a_call_made_again_with_its_key_is_the_same_to_the_byte() {
+async fn a_repeated_call_with_the_same_key_is_identical() {
     let server = Server::start([raw(""), raw(""), raw(""), stored(1)]);
     let client = client(&server);
     let hello = NewMessage::new("Hello");
@@ -114,7 +114,7 @@ async fn a_closed_chat_refuses() {
 }
 
 #[tokio::test]
-async fn metadata_that_is_no_object_is_refused_before_anything_is_sent() {
+async fn metadata_other_than_an_object_is_rejected_before_sending() {
     let server = Server::start([stored(1)]);
     let message = NewMessage::new("Hello").metadata([1]);
     let error = client(&server).send_message(Uuid::nil(), message).await.unwrap_err();

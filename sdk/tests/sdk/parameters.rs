@@ -1,4 +1,4 @@
-//! The query parameters that the SDK sends against those of the server's document, in both directions.
+//! Compares the query parameters that the SDK sends with the server's document, in both directions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,22 @@ use crate::client;
 use crate::contract::{document, parameters_of};
 use crate::server::{CHAT, Server, chat_list, chat_page, deleted, messages};
 
-/// The largest integer that JSON readers agree on.
+/// The largest integer that all JSON parsers read exactly.
 const LARGEST: u64 = (1 << 53) - 1;
 
 #[tokio::test]
-async fn what_is_sent_is_what_the_document_describes() {
-    let sent = everything_that_can_be_sent().await;
+async fn sent_parameters_match_the_document() {
+    let sent = send_everything().await;
     let differences = differences(&document(), &sent);
     assert!(differences.is_empty(), "the SDK and openapi.json disagree:\n{}", differences.join("\n"));
 }
 
 type Change = fn(&mut Value);
 
-/// The comparison would be worth nothing if it overlooked something.
+/// Proves that the comparison can fail.
 #[tokio::test]
 async fn a_change_of_the_document_is_noticed() {
-    let sent = everything_that_can_be_sent().await;
+    let sent = send_everything().await;
     let changes: [(&str, usize, Change); 9] = [
         ("/api/v1/chats/", 1, |status| status["schema"]["enum"] = ["active"].as_slice().into()),
         ("/api/v1/chats/", 2, |after| after["schema"]["format"] = "date".into()),
@@ -45,13 +45,13 @@ async fn a_change_of_the_document_is_noticed() {
     }
 }
 
-/// What one request has for each parameter.
+/// The values of each parameter of a request.
 type Request = BTreeMap<String, Vec<String>>;
 /// The requests of each operation.
 type Sent = BTreeMap<&'static str, Vec<Request>>;
 
-/// Requests with every parameter, and with every word where there are several.
-async fn everything_that_can_be_sent() -> Sent {
+/// Sends requests with every parameter, and with every value of an enum.
+async fn send_everything() -> Sent {
     let mut sent = Sent::new();
     for (order, status, sort) in
         [(Order::Asc, Status::Active, ChatSort::CreatedAt), (Order::Desc, Status::Closed, ChatSort::LastMessageAt)]
@@ -112,7 +112,7 @@ fn differences(document: &Value, sent: &Sent) -> Vec<String> {
     lines
 }
 
-/// What is wrong with the values of a parameter, one list of them for each request.
+/// Describes the first invalid value of a parameter; `all` has the values of each request.
 fn wrong(schema: &Value, all: &[&Vec<String>]) -> Option<String> {
     let (item, max) = match schema["type"].as_str()? {
         "array" => (&schema["items"], schema["maxItems"].as_u64().unwrap_or(u64::MAX)),

@@ -1,4 +1,4 @@
-//! Failures that waiting does not mend: tried once, and described.
+//! Permanent failures: attempted once, and described.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,8 @@ fn new_chat() -> NewChat {
     NewChat::new("user123")
 }
 
-/// A port that reads once from each connection and answers with these bytes; and the number of its connections.
+/// Opens a port that reads once from each connection and responds with these bytes. Also returns a counter of
+/// connections.
 fn port(bytes: Vec<u8>) -> (u16, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU32::new(0)));
@@ -29,7 +30,7 @@ fn port(bytes: Vec<u8>) -> (u16, Arc<AtomicU32>) {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let _ = stream.read(&mut [0; 16 * 1024]);
             let _ = stream.write_all(&bytes);
-            // The client closes first, so that no reset takes the bytes away.
+            // The client closes first, so that a reset does not discard the bytes.
             let _ = stream.shutdown(std::net::Shutdown::Write);
             while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
         }
@@ -49,7 +50,7 @@ async fn failure_of(scheme: &str, bytes: Vec<u8>) -> Error {
 }
 
 #[tokio::test]
-async fn https_to_an_http_port_is_told() {
+async fn https_to_an_http_port_is_explained() {
     let error = failure_of("https", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n".to_vec()).await;
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.to_string().contains("must begin with http://"), "{error}");
@@ -57,7 +58,7 @@ async fn https_to_an_http_port_is_told() {
 }
 
 #[tokio::test]
-async fn a_tls_alert_is_told() {
+async fn a_tls_alert_is_explained() {
     // handshake_failure, protocol_version, unrecognized_name, access_denied
     for alert in [40, 70, 112, 49] {
         let error = failure_of("https", vec![21, 3, 3, 0, 2, 2, alert]).await;
@@ -67,20 +68,20 @@ async fn a_tls_alert_is_told() {
 }
 
 #[tokio::test]
-async fn http_to_a_tls_port_is_told() {
+async fn http_to_a_tls_port_is_explained() {
     let error = failure_of("http", vec![21, 3, 3, 0, 2, 2, 70]).await;
     assert!(error.to_string().contains("must begin with https://"), "{error}");
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_told() {
+async fn oversized_response_headers_are_explained() {
     let head = format!("HTTP/1.1 200 OK\r\nX-Padding: {}\r\n\r\n", "x".repeat(1024 * 1024));
     let error = failure_of("http", head.into_bytes()).await;
     assert!(error.to_string().contains("larger than the SDK accepts"), "{error}");
 }
 
 #[tokio::test]
-async fn statuses_of_proxies_and_of_too_large_requests_are_told() {
+async fn statuses_407_and_431_are_explained() {
     for (status, words) in [(407, "the proxy requires credentials"), (431, "the request headers are larger")] {
         let server = Server::start([answer(status, &[], ""), created(CHAT)]);
         let error = client(&server).create_chat(new_chat()).await.unwrap_err();
@@ -90,7 +91,7 @@ async fn statuses_of_proxies_and_of_too_large_requests_are_told() {
 }
 
 #[tokio::test]
-async fn an_error_answers_what_it_is() {
+async fn predicates_match_the_status() {
     type Question = fn(&Error) -> bool;
     let questions: [(&str, Question); 10] = [
         ("invalid_request", Error::is_invalid_request),

@@ -1,4 +1,4 @@
-//! A secret that the server repeats is neither kept nor printed.
+//! Secrets that the server echoes are neither kept nor printed.
 
 use std::error::Error as StdError;
 
@@ -13,7 +13,7 @@ const TICKET: &str = "plt_0123456789ABCDEFGHIJKLMNOPQRSTUV";
 const SECRETS: [&str; 3] = [KEY, TOKEN, TICKET];
 const PROBLEM: (&str, &str) = ("Content-Type", "application/problem+json");
 
-/// All that can be read from an error.
+/// Returns all text that can be read from an error.
 fn everything(error: &Error) -> String {
     let mut texts = vec![format!("{error}"), format!("{error:?}"), format!("{error:#?}")];
     texts.extend(error.problem().map(|problem| format!("{problem:?} {}", serde_json::to_string(problem).unwrap())));
@@ -33,7 +33,7 @@ fn problem_with(member: &str, secret: &str) -> Step {
     answer(400, &[PROBLEM], &format!(r#"{{"{member}":{value}}}"#))
 }
 
-/// Every place of an answer in which a server may repeat what it was sent.
+/// Returns every place of a response in which a server may echo a secret.
 fn places(secret: &'static str) -> Vec<(&'static str, Step)> {
     let text = serde_json::json!(secret);
     let pointer = format!(r#"{{"errors":[{{"pointer":{text},"detail":""}}]}}"#);
@@ -60,7 +60,7 @@ fn places(secret: &'static str) -> Vec<(&'static str, Step)> {
 }
 
 #[tokio::test]
-async fn no_place_of_an_answer_brings_a_secret_into_an_error() {
+async fn secrets_are_redacted_in_every_part_of_a_response() {
     for secret in SECRETS {
         for (place, step) in places(secret) {
             let server = Server::start([step]);
@@ -74,7 +74,7 @@ async fn no_place_of_an_answer_brings_a_secret_into_an_error() {
 }
 
 #[tokio::test]
-async fn the_rest_of_the_answer_is_kept() {
+async fn the_rest_of_the_response_is_kept() {
     let server = Server::start([answer(418, &[("X-Debug", "harmless")], &format!("the key {KEY} is short and stout"))]);
     let client = builder(&server, &VirtualClock::new()).build().unwrap();
     let error = client.create_chat(NewChat::new("user123")).await.unwrap_err();
@@ -83,7 +83,7 @@ async fn the_rest_of_the_answer_is_kept() {
 }
 
 #[tokio::test]
-async fn a_decode_failure_says_status_content_type_and_address_without_the_query() {
+async fn a_decode_error_names_status_content_type_and_address_without_the_query() {
     let page = answer(200, &[("Content-Type", "text/html; charset=utf-8")], "<h1>Welcome</h1>");
     let server = Server::start([page]);
     let client = builder(&server, &VirtualClock::new()).build().unwrap();
@@ -98,7 +98,7 @@ async fn a_decode_failure_says_status_content_type_and_address_without_the_query
 }
 
 #[tokio::test]
-async fn what_main_prints_is_a_sentence() {
+async fn debug_is_a_sentence() {
     let server = Server::start([answer(201, &[("Content-Type", "application/json")], "{}")]);
     let client = builder(&server, &VirtualClock::new()).build().unwrap();
     let error = client.create_chat(NewChat::new("user123")).await.unwrap_err();

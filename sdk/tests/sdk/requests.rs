@@ -1,4 +1,4 @@
-//! What is sent, and what becomes of the answer.
+//! Requests as sent, and responses as decoded.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::server::{self, CHAT, Server, created};
 use crate::{KEY, builder, client};
 
 #[tokio::test]
-async fn the_request_is_the_documents_to_the_byte() {
+async fn the_request_is_exact() {
     let server = Server::start([created(CHAT)]);
     let chat = NewChat::new("user123")
         .title("Support Session")
@@ -38,7 +38,7 @@ async fn the_request_is_the_documents_to_the_byte() {
 }
 
 #[tokio::test]
-async fn what_is_not_given_is_not_sent() {
+async fn unset_members_are_not_sent() {
     let server = Server::start([created(CHAT)]);
     client(&server).create_chat(NewChat::new("user123")).await.unwrap();
     assert_eq!(server.requests()[0].body, r#"{"user_id":"user123"}"#);
@@ -60,7 +60,7 @@ async fn every_call_has_a_random_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_path_in_front_of_the_api_is_kept() {
+async fn a_path_prefix_is_sent() {
     let server = Server::start([created(CHAT), created(CHAT)]);
     for base in [format!("{}/parlor", server.url()), format!("{}/parlor/", server.url())] {
         Client::new(base, KEY).unwrap().create_chat(NewChat::new("user123")).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_header_of_the_call_replaces_the_clients() {
 }
 
 #[tokio::test]
-async fn the_answer_is_the_chat() {
+async fn the_response_is_the_chat() {
     let server = Server::start([created(CHAT)]);
     let chat = client(&server).create_chat(NewChat::new("user123")).await.unwrap();
 
@@ -115,7 +115,7 @@ async fn the_answer_is_the_chat() {
 }
 
 #[tokio::test]
-async fn fields_of_a_newer_server_are_skipped() {
+async fn unknown_fields_are_ignored() {
     let newer = CHAT
         .replace("\"title\"", "\"mood\": {\"is\": [\"good\"]}, \"title\"")
         .replace("\"metadata\"", "\"retention_days\": 30, \"metadata\"")
@@ -145,7 +145,7 @@ async fn metadata_goes_in_and_comes_out_as_a_type_of_the_application() {
 }
 
 #[tokio::test]
-async fn a_response_has_what_http_says() {
+async fn a_response_has_status_headers_and_keys() {
     let replay = [
         ("Content-Type", "application/json"),
         ("X-Request-Id", "request-7"),
@@ -176,7 +176,7 @@ async fn a_response_has_what_http_says() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_refused_before_anything_is() {
+async fn invalid_calls_are_rejected_before_sending() {
     let server = Server::start([created(CHAT)]);
     let client = client(&server);
     let call = || client.create_chat(NewChat::new("user123"));
@@ -208,7 +208,7 @@ async fn a_call_that_is_not_awaited_sends_nothing() {
 }
 
 #[test]
-fn a_setting_that_is_not_usable_is_refused_when_the_client_is_built() {
+fn invalid_settings_are_rejected_by_build() {
     use std::time::Duration;
 
     let builder = || Client::builder("http://localhost:8000", KEY);
@@ -220,7 +220,7 @@ fn a_setting_that_is_not_usable_is_refused_when_the_client_is_built() {
         ("total timeout", builder().total_timeout(Duration::ZERO)),
         ("user agent", builder().user_agent("line\nbreak")),
         ("Call::idempotency_key", builder().header("Idempotency-Key", "x")),
-        // The first one wins.
+        // The first error is reported.
         ("connect timeout", builder().connect_timeout(Duration::ZERO).user_agent("line\nbreak")),
     ] {
         let error = builder.build().unwrap_err();

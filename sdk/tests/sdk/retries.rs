@@ -1,4 +1,4 @@
-//! What is repeated, how often and when.
+//! Which failures are retried, how often and when.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::server::{CHAT, Server, Step, answer, created, problem, raw};
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// Closes the connection when the request has been read.
-fn hang_up() -> Step {
+/// Closes the connection after the request was read.
+fn close_connection() -> Step {
     raw("")
 }
 
@@ -27,7 +27,7 @@ fn new_chat() -> NewChat {
 #[tokio::test]
 async fn every_attempt_is_the_same_request_with_the_same_key() {
     let clock = VirtualClock::new();
-    let server = Server::start([unavailable(), hang_up(), created(CHAT)]);
+    let server = Server::start([unavailable(), close_connection(), created(CHAT)]);
     let client = builder(&server, &clock).build().unwrap();
     let response = client.create_chat(new_chat()).header("X-Trace", "t").with_response().await.unwrap();
 
@@ -44,7 +44,7 @@ async fn every_attempt_is_the_same_request_with_the_same_key() {
 }
 
 #[tokio::test]
-async fn the_pauses_grow_and_are_random() {
+async fn the_delays_grow_and_are_random() {
     let clock = VirtualClock::new();
     let server = Server::start((0..5).map(|_| unavailable()));
     let policy = RetryPolicy::default().max_attempts(5).backoff(MS(100), MS(400));
@@ -55,7 +55,7 @@ async fn the_pauses_grow_and_are_random() {
 }
 
 #[tokio::test]
-async fn a_status_that_may_pass_is_tried_three_times_and_then_reported() {
+async fn a_temporary_status_is_attempted_three_times() {
     for (status, code, maybe_processed) in [
         (408, "x", false),
         (429, "rate_limited", false),
@@ -79,7 +79,7 @@ async fn a_status_that_may_pass_is_tried_three_times_and_then_reported() {
 }
 
 #[tokio::test]
-async fn a_status_that_stays_is_reported_at_once() {
+async fn a_permanent_status_is_not_retried() {
     for (status, code) in [
         (400, "invalid_request"),
         (401, "unauthorized"),
@@ -103,8 +103,8 @@ async fn a_status_that_stays_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_tried_again() {
-    // Before the answer, in its head, and in its body.
+async fn a_broken_connection_is_retried() {
+    // Before the response, in its headers, and in its body.
     for broken in ["", "HTTP/1.1 201 Created\r\nContent-", "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"id"] {
         let server = Server::start([raw(broken), raw(broken), raw(broken)]);
         let client = builder(&server, &VirtualClock::new()).build().unwrap();
@@ -116,8 +116,8 @@ async fn a_connection_that_breaks_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_takes_too_long_is_given_up_and_repeated() {
-    // Without an answer, and with an answer whose body does not end.
+async fn an_attempt_that_times_out_is_retried() {
+    // Without a response, and with a response whose body is incomplete.
     let slow_body = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{";
     for sent in [&b""[..], slow_body] {
         let clock = VirtualClock::new();
@@ -130,7 +130,7 @@ async fn an_attempt_that_takes_too_long_is_given_up_and_repeated() {
 }
 
 #[tokio::test]
-async fn the_time_of_an_attempt_is_a_setting() {
+async fn the_attempt_timeout_is_a_setting() {
     let clock = VirtualClock::new();
     let server = Server::start([clock.stall(b"", SECONDS(2))]);
     let client = builder(&server, &clock).attempt_timeout(SECONDS(2)).retry(RetryPolicy::never()).build().unwrap();
@@ -152,7 +152,7 @@ async fn retry_after_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_retry_after_beyond_the_cap_is_left_to_the_application() {
+async fn a_retry_after_above_the_maximum_is_returned() {
     let clock = VirtualClock::new();
     let server = Server::start([answer(429, &[("Retry-After", "31")], ""), created(CHAT)]);
     let client = builder(&server, &clock).build().unwrap();
@@ -163,7 +163,7 @@ async fn a_retry_after_beyond_the_cap_is_left_to_the_application() {
 }
 
 #[tokio::test]
-async fn a_pause_that_would_reach_the_deadline_is_not_begun() {
+async fn a_delay_that_would_reach_the_deadline_is_not_started() {
     let clock = VirtualClock::new();
     let server = Server::start([answer(503, &[("Retry-After", "10")], ""), created(CHAT)]);
     let client = builder(&server, &clock).build().unwrap();
@@ -174,20 +174,20 @@ async fn a_pause_that_would_reach_the_deadline_is_not_begun() {
 }
 
 #[tokio::test]
-async fn the_whole_call_has_its_time_too() {
+async fn the_total_timeout_includes_all_attempts() {
     let clock = VirtualClock::new();
     let stall = || clock.stall(b"", SECONDS(15));
     let server = Server::start((0..5).map(|_| stall()));
     let policy = RetryPolicy::default().max_attempts(10);
     let client = builder(&server, &clock).retry(policy).total_timeout(SECONDS(40)).build().unwrap();
     let error = client.create_chat(new_chat()).await.unwrap_err();
-    // 15 s, a pause, 15 s, a pause, and the third attempt ends when 40 s are over.
+    // 15 s, a delay, 15 s, a delay, and the third attempt ends at 40 s.
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 3));
     assert!(error.to_string().contains("call's deadline"), "{error}");
 }
 
 #[tokio::test]
-async fn a_call_has_a_time_of_its_own() {
+async fn a_call_can_set_its_own_timeout() {
     for by_deadline in [false, true] {
         let clock = VirtualClock::new();
         let server = Server::start([clock.stall(b"", SECONDS(3)), created(CHAT)]);
@@ -201,7 +201,7 @@ async fn a_call_has_a_time_of_its_own() {
 }
 
 #[tokio::test]
-async fn of_timeout_and_deadline_the_earlier_counts() {
+async fn the_earlier_of_timeout_and_deadline_applies() {
     for (timeout, deadline) in [(3, 9), (9, 3)] {
         let clock = VirtualClock::new();
         let server = Server::start([clock.stall(b"", SECONDS(3))]);
@@ -223,7 +223,7 @@ async fn nothing_is_sent_after_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_endless_timeout_does_not_overflow() {
+async fn the_maximum_timeout_does_not_overflow() {
     let clock = VirtualClock::new();
     let server = Server::start([created(CHAT)]);
     let client = builder(&server, &clock).attempt_timeout(Duration::MAX).build().unwrap();
@@ -239,7 +239,7 @@ async fn the_budget_is_shared_by_the_clones_and_runs_out() {
     for client in [client.clone(), client] {
         attempts.push(client.create_chat(new_chat()).await.unwrap_err().attempts());
     }
-    // Two retries, then the one that is left.
+    // Two retries, then the last one.
     assert_eq!(attempts, [3, 2]);
     assert_eq!(server.requests().len(), 5);
 }
@@ -256,25 +256,26 @@ async fn a_retry_that_succeeds_costs_nothing() {
 
 #[tokio::test]
 async fn ten_successes_pay_for_one_retry() {
-    let script = [unavailable(), unavailable()].into_iter().chain((0..10).map(|_| created(CHAT))).chain([
-        unavailable(),
-        unavailable(),
-        unavailable(),
-    ]);
+    let successes = |count| (0..count).map(|_| created(CHAT));
+    let failures = |count| (0..count).map(|_| unavailable());
+    let script = failures(2).chain(successes(9)).chain(failures(1)).chain(successes(1)).chain(failures(3));
     let server = Server::start(script);
     let policy = RetryPolicy::default().budget(1);
     let client = builder(&server, &VirtualClock::new()).retry(policy).build().unwrap();
-    assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 2);
-    for _ in 0..10 {
+    let attempts_of_a_failure = async || client.create_chat(new_chat()).await.unwrap_err().attempts();
+    assert_eq!(attempts_of_a_failure().await, 2);
+    for _ in 0..9 {
         client.create_chat(new_chat()).await.unwrap();
     }
-    assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 2);
-    assert_eq!(client.create_chat(new_chat()).await.unwrap_err().attempts(), 1);
+    assert_eq!(attempts_of_a_failure().await, 1, "nine successes are not enough");
+    client.create_chat(new_chat()).await.unwrap();
+    assert_eq!(attempts_of_a_failure().await, 2);
+    assert_eq!(attempts_of_a_failure().await, 1);
 }
 
 #[tokio::test]
 async fn retry_after_as_a_date_is_counted_from_the_answers_own_date() {
-    // The local clock is years away from the server's.
+    // The local clock differs by years from the server's.
     let headers = [("Date", "Wed, 15 Jan 2025 10:30:00 GMT"), ("Retry-After", "Wed, 15 Jan 2025 10:30:07 GMT")];
     let clock = VirtualClock::new();
     let server = Server::start([answer(503, &headers, ""), created(CHAT)]);

@@ -1,5 +1,6 @@
-// A server that plays a script: one step for each connection it accepts, and none after the last. It uses nothing but
-// the standard library, as the examples in the documentation include this file too.
+// A scripted server: one step for each connection it accepts, and none after the last. It uses only the standard
+// library
+// because the examples in the documentation include this file too.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,8 +8,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-/// The contract's example of a chat.
+/// The document's example of a chat.
 pub(crate) const CHAT: &str = r#"{
     "id": "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d",
     "user_id": "user123",
@@ -20,10 +22,10 @@ pub(crate) const CHAT: &str = r#"{
     "last_message_at": null
 }"#;
 
-/// What to do with a connection whose request has been read. It is closed afterwards.
+/// What to do with a connection after its request was read. It is closed afterwards.
 pub(crate) type Step = Box<dyn FnOnce(&mut TcpStream) + Send>;
 
-/// A request as it came over the wire.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Method, target and version.
@@ -62,7 +64,7 @@ impl Request {
     }
 }
 
-/// The server on a port of its own. After the last step the port is closed.
+/// A server on a port of its own, which is closed after the last step.
 pub(crate) struct Server {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -77,6 +79,7 @@ impl Server {
         thread::spawn(move || {
             for step in script {
                 let (mut stream, _) = listener.accept().unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 let request = Request::read(&stream).expect("a client that sends a whole request");
                 seen.lock().unwrap().push(request);
                 step(&mut stream);
@@ -94,14 +97,14 @@ impl Server {
     }
 }
 
-/// Sends these bytes, whatever they are.
+/// Sends raw bytes.
 pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Step {
     let bytes = bytes.into();
-    // The client need not be there any more: it may have enough after a part of it.
+    // Fails if the client has already disconnected, for example because it has read enough.
     Box::new(move |stream| drop(stream.write_all(&bytes)))
 }
 
-/// A complete answer.
+/// A complete response.
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Step {
     let mut head = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for (name, value) in headers {
@@ -115,7 +118,7 @@ pub(crate) fn created(chat: &str) -> Step {
     answer(201, &[("Content-Type", "application/json"), ("X-Request-Id", "request-1")], chat)
 }
 
-/// A refusal as the contract has it.
+/// An error response with a problem document.
 pub(crate) fn problem(status: u16, code: &str) -> Step {
     let body = format!(
         r#"{{"type":"about:blank","title":"Scripted","status":{status},"detail":"It was so written.","code":"{code}",
@@ -124,12 +127,12 @@ pub(crate) fn problem(status: u16, code: &str) -> Step {
     answer(status, &[("Content-Type", "application/problem+json")], &body)
 }
 
-/// A success that is not `create_chat`'s.
+/// A success other than that of `create_chat`.
 pub(crate) fn done(body: &str) -> Step {
     answer(200, &[("Content-Type", "application/json"), ("X-Request-Id", "request-1")], body)
 }
 
-/// [`CHAT`] with all that is known of it.
+/// [`CHAT`] with its details.
 pub(crate) fn details(status: &str) -> Step {
     done(&detailed(CHAT, status))
 }

@@ -1,4 +1,4 @@
-//! Making tickets.
+//! Creating tickets.
 
 use parlor_sdk::ErrorKind;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::server::{Server, answer, problem, raw, ticket};
 const TICKET: &str = "plt_0123456789ABCDEFGHIJKLMNOPQRSTUV";
 
 #[tokio::test]
-async fn the_user_is_sent_and_the_ticket_comes_back_unprinted() {
+async fn the_user_is_sent_and_the_ticket_is_not_printed() {
     let server = Server::start([ticket()]);
     let response = client(&server).create_ticket(Uuid::nil(), "Zoë / 1").with_response().await.unwrap();
     assert_eq!(response.value().ticket, TICKET);
@@ -25,7 +25,7 @@ async fn the_user_is_sent_and_the_ticket_comes_back_unprinted() {
 }
 
 #[tokio::test]
-async fn it_is_repeated_without_a_key() {
+async fn create_ticket_is_retried_without_a_key() {
     let server = Server::start([problem(503, "unavailable"), raw(""), ticket()]);
     let response = client(&server).create_ticket(Uuid::nil(), "u").with_response().await.unwrap();
     assert_eq!(response.attempts(), 3);
@@ -34,7 +34,7 @@ async fn it_is_repeated_without_a_key() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_does_not_print_its_ticket() {
+async fn an_undecodable_response_does_not_print_its_ticket() {
     let odd = format!(r#"{{"ticket": "{TICKET}", "expires_at": "soon"}}"#);
     let server = Server::start([answer(201, &[], &odd)]);
     let error = client(&server).create_ticket(Uuid::nil(), "u").await.unwrap_err();

@@ -7,7 +7,7 @@ use super::*;
 use crate::problem::Code;
 
 #[test]
-fn each_place_is_delivered_once_and_in_order() {
+fn each_seq_is_delivered_once_and_in_order() {
     let mut harness = Harness::new(Some(3), 5);
     for event in [created(4, None), created(4, None), created(5, None), ended(Some(6)), ended(None), ended(Some(6))] {
         harness.receive(&event);
@@ -19,7 +19,7 @@ fn each_place_is_delivered_once_and_in_order() {
 }
 
 #[test]
-fn what_the_server_leaves_out_is_asked_for_once_more() {
+fn skipped_messages_are_requested_once_more() {
     let mut harness = Harness::idle(5);
     let mut outcome = harness.send("a");
     harness.effects();
@@ -33,7 +33,7 @@ fn what_the_server_leaves_out_is_asked_for_once_more() {
 }
 
 #[test]
-fn what_the_server_leaves_out_twice_is_a_gap() {
+fn messages_skipped_twice_are_a_gap() {
     let mut harness = Harness::idle(5);
     harness.receive(&created(7, None));
     harness.effects();
@@ -50,7 +50,7 @@ fn what_the_server_leaves_out_twice_is_a_gap() {
 }
 
 #[test]
-fn a_session_that_is_closed_asks_for_nothing_more() {
+fn a_closing_session_does_not_reconnect_for_skipped_messages() {
     let mut harness = Harness::idle(5);
     let _outcome = harness.send("a");
     harness.machine.close(harness.now);
@@ -59,7 +59,7 @@ fn a_session_that_is_closed_asks_for_nothing_more() {
 }
 
 #[test]
-fn a_server_with_fewer_messages_makes_a_gap_from_the_beginning() {
+fn a_server_with_fewer_messages_causes_a_gap_from_zero() {
     let mut harness = Harness::new(Some(30), 5);
     harness.receive(&created(6, None));
     assert_eq!(harness.effects(), ["connected false", "gap 0..6", "created 6"]);
@@ -69,7 +69,7 @@ fn a_server_with_fewer_messages_makes_a_gap_from_the_beginning() {
 }
 
 #[test]
-fn an_acknowledgement_is_the_outcome_and_has_its_place_in_the_stream() {
+fn an_acknowledgement_is_the_result_and_an_event() {
     let mut harness = Harness::idle(7);
     let mut outcome = harness.send("a");
     assert_eq!(harness.effects(), ["write <a>"]);
@@ -81,7 +81,7 @@ fn an_acknowledgement_is_the_outcome_and_has_its_place_in_the_stream() {
 }
 
 #[test]
-fn a_repeated_name_gets_the_old_place_which_is_not_told_again() {
+fn a_repeated_id_gets_the_first_seq_and_no_event() {
     let mut harness = Harness::idle(7);
     let (mut one, mut two) = (harness.send("a"), harness.send("a"));
     harness.receive(&received(3, "a"));
@@ -91,7 +91,7 @@ fn a_repeated_name_gets_the_old_place_which_is_not_told_again() {
 }
 
 #[test]
-fn what_is_not_acknowledged_is_written_to_the_next_connection() {
+fn unacknowledged_messages_are_written_to_the_next_connection() {
     let mut harness = Harness::idle(7);
     let mut outcomes = [harness.send("a"), harness.send("b")];
     harness.break_off();
@@ -103,7 +103,7 @@ fn what_is_not_acknowledged_is_written_to_the_next_connection() {
         ["open after Some(7)", "connected true", "write <a>", "write <b>", "write <c>"],
         "in the order they were sent in"
     );
-    // They had been stored. Acknowledgements come in the order of the places; those of a repeated name may come late.
+    // They had been stored. Acknowledgements arrive in seq order; that of a repeated id may arrive late.
     harness.receive(&created(8, Some("a")));
     harness.receive(&received(9, "b"));
     harness.receive(&received(8, "a"));
@@ -114,7 +114,7 @@ fn what_is_not_acknowledged_is_written_to_the_next_connection() {
 }
 
 #[test]
-fn a_message_of_another_sender_under_the_same_name_acknowledges_nothing() {
+fn a_message_of_another_sender_with_the_same_id_acknowledges_nothing() {
     let mut harness = Harness::idle(7);
     let mut outcome = harness.send("a");
     for (seq, sender) in [(8, json!("another")), (9, Value::Null)] {
@@ -140,7 +140,7 @@ fn an_abandoned_message_is_not_written_again() {
 }
 
 #[test]
-fn a_refusal_is_the_outcome_and_no_event() {
+fn a_permanent_rejection_is_the_result_and_not_an_event() {
     let mut harness = Harness::idle(0);
     let (mut one, mut other) = (harness.send("a"), harness.send("b"));
     harness.effects();
@@ -156,7 +156,7 @@ fn a_refusal_is_the_outcome_and_no_event() {
 }
 
 #[test]
-fn a_refusal_that_may_pass_is_met_with_a_pause_that_grows() {
+fn temporary_rejections_back_off() {
     let mut harness = Harness::idle(0);
     let mut outcome = harness.send("a");
     assert_eq!(harness.effects(), ["write <a>"]);
@@ -171,7 +171,7 @@ fn a_refusal_that_may_pass_is_met_with_a_pause_that_grows() {
 }
 
 #[test]
-fn pauses_double_up_to_half_a_minute_and_begin_anew_after_three_healthy_seconds() {
+fn backoff_doubles_to_30_seconds_and_resets_after_a_stable_connection() {
     let mut harness = Harness::idle(0);
     harness.break_off();
     assert_eq!(harness.effects(), ["disconnect None", "lost Broken 125ms", "back off 125ms"]);
@@ -193,7 +193,7 @@ fn pauses_double_up_to_half_a_minute_and_begin_anew_after_three_healthy_seconds(
 }
 
 #[test]
-fn a_close_code_ends_the_session_or_not() {
+fn final_close_codes_end_the_session_and_others_do_not() {
     for code in [1000, 1002, 1003, 1007, 1009, 4000, 4001, 4004, 4007] {
         let mut harness = Harness::idle(0);
         let mut outcome = harness.send("a");
@@ -223,7 +223,7 @@ fn an_event_that_is_too_large_ends_the_session() {
 }
 
 #[test]
-fn a_refused_handshake_ends_the_session_or_not() {
+fn permanently_rejected_handshakes_end_the_session() {
     let after = |error: Error| {
         let mut harness = Harness::idle(0);
         harness.break_off();
@@ -247,7 +247,7 @@ fn a_refused_handshake_ends_the_session_or_not() {
 }
 
 #[test]
-fn pings_are_sent_and_silence_is_the_end_of_a_connection() {
+fn pings_are_sent_and_a_silent_connection_times_out() {
     let mut harness = Harness::idle(0);
     assert_eq!(harness.reach(), MS(22_500));
     assert_eq!(harness.effects(), ["ping"]);
@@ -263,7 +263,7 @@ fn pings_are_sent_and_silence_is_the_end_of_a_connection() {
 }
 
 #[test]
-fn randomness_that_is_no_number_does_no_harm() {
+fn randomness_may_be_nan() {
     let now = Instant::now();
     let mut machine = Machine::new(now, None, connected(0, false), Arc::new(|| f64::NAN));
     assert_eq!(machine.deadline(), Some(now + SECONDS(25)));
@@ -273,14 +273,14 @@ fn randomness_that_is_no_number_does_no_harm() {
 }
 
 #[test]
-fn a_pong_event_is_a_sign_of_life_and_nothing_else() {
+fn a_pong_event_is_not_delivered() {
     let mut harness = Harness::idle(0);
     harness.receive(&json!({"event_type": "pong", "timestamp": TIME}));
     assert!(harness.effects().is_empty());
 }
 
 #[test]
-fn an_application_that_takes_nothing_loses_its_connection_and_gets_it_back_when_it_has_caught_up() {
+fn a_stalled_reader_loses_its_connection_until_it_catches_up() {
     let mut harness = Harness::idle(0);
     let mut outcome = harness.send("a");
     harness.receive(&created(1, None));
@@ -301,7 +301,7 @@ fn an_application_that_takes_nothing_loses_its_connection_and_gets_it_back_when_
 }
 
 #[test]
-fn closing_waits_for_acknowledgements_and_then_for_the_servers_goodbye() {
+fn closing_waits_for_acknowledgements_and_then_for_the_close_frame() {
     let mut harness = Harness::idle(0);
     let mut outcome = harness.send("a");
     harness.machine.close(harness.now);
@@ -347,7 +347,7 @@ fn closing_without_a_connection_does_not_wait_for_one() {
 }
 
 #[test]
-fn a_connection_that_is_lost_while_closing_is_not_replaced() {
+fn a_connection_lost_while_closing_is_not_replaced() {
     let mut harness = Harness::idle(0);
     let mut outcome = harness.send("a");
     harness.machine.close(harness.now);
@@ -358,7 +358,7 @@ fn a_connection_that_is_lost_while_closing_is_not_replaced() {
 }
 
 #[test]
-fn a_signal_is_for_now_or_never() {
+fn a_signal_is_dropped_without_a_connection() {
     let mut harness = Harness::idle(0);
     assert!(harness.machine.signal("typing"));
     assert_eq!(harness.effects(), ["write typing"]);
@@ -370,7 +370,7 @@ fn a_signal_is_for_now_or_never() {
 }
 
 #[test]
-fn what_waits_for_an_answer_is_bounded_and_the_abandoned_do_not_count() {
+fn pending_messages_are_bounded_and_abandoned_ones_do_not_count() {
     let mut harness = Harness::idle(0);
     let mut outcomes: Vec<_> = (0..64).map(|number| harness.send(&number.to_string())).collect();
     assert!(!harness.machine.accepts_messages());

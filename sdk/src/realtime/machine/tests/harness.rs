@@ -1,4 +1,4 @@
-//! A machine in a time of its own, and the events that its tests send.
+//! A machine with a virtual clock, and the events that its tests send.
 
 use std::sync::atomic::AtomicBool;
 
@@ -14,7 +14,7 @@ pub(super) const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
 pub(super) const TIME: &str = "2024-01-15T10:31:00Z";
 
-/// A machine in a time of its own, whose every pause is half of the longest.
+/// A machine with a virtual clock, whose every delay is half of the maximum.
 pub(super) struct Harness {
     pub(super) machine: Machine,
     pub(super) now: Instant,
@@ -23,21 +23,21 @@ pub(super) struct Harness {
 pub(super) type Outcome = oneshot::Receiver<Result<Receipt, Error>>;
 
 impl Harness {
-    /// A session whose chat has this many messages.
+    /// Creates a session whose chat has this many messages.
     pub(super) fn new(after_seq: Option<u64>, last_seq: u64) -> Self {
         let now = Instant::now();
         let connected = connected(last_seq, after_seq.is_some_and(|after_seq| after_seq <= last_seq));
         Self { machine: Machine::new(now, after_seq, connected, Arc::new(|| 0.5)), now }
     }
 
-    /// One that has been connected and has nothing to do.
+    /// Creates a connected session without pending effects.
     pub(super) fn idle(last_seq: u64) -> Self {
         let mut harness = Self::new(None, last_seq);
         harness.effects();
         harness
     }
 
-    /// What is to be done, in words.
+    /// Returns the pending effects as text.
     pub(super) fn effects(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.machine.next_effect()).map(|effect| shown(&effect)).collect()
     }
@@ -46,7 +46,7 @@ impl Harness {
         self.now += duration;
     }
 
-    /// Lets time pass to the deadline.
+    /// Advances the clock to the deadline.
     pub(super) fn reach(&mut self) -> Duration {
         let before = self.now;
         self.now = self.machine.deadline().expect("a deadline");

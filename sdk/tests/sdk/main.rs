@@ -3,7 +3,6 @@
 mod chats;
 mod clock;
 mod contract;
-mod design;
 mod environment;
 mod failures;
 mod lists;

@@ -205,7 +205,7 @@ pub(crate) mod tests {
                 "POST" if operation.id == "create_ticket" => RetrySafety::ShortLived,
                 "POST" => RetrySafety::Keyed,
                 "PATCH" => RetrySafety::MergePatch,
-                other => panic!("why may {other} be repeated?"),
+                other => panic!("no reason to retry {other}"),
             };
             assert_eq!(operation.retry_safety, expected, "{}", operation.id);
             assert_eq!(operation.is_keyed(), expected == RetrySafety::Keyed, "{}", operation.id);

@@ -47,7 +47,7 @@ impl fmt::Debug for Ticket {
 /// The request to create a ticket.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[cfg_attr(not(feature = "utoipa"), expect(unreachable_pub, reason = "the contract test reaches it"))]
+#[cfg_attr(not(feature = "utoipa"), expect(unreachable_pub, reason = "public for the contract test"))]
 pub struct CreateTicketRequest {
     /// The id of the user who will connect.
     #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 255))]

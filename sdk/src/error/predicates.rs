@@ -101,7 +101,7 @@ impl Error {
     }
 
     #[cfg(not(feature = "realtime"))]
-    #[expect(clippy::unused_self, reason = "without live sessions there are no close codes")]
+    #[expect(clippy::unused_self, reason = "close codes need the feature `realtime`")]
     fn has_close_code(&self, _: u16) -> bool {
         false
     }

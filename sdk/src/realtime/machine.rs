@@ -33,7 +33,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An action for the session task.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "an effect is carried out at once")]
+#[expect(clippy::large_enum_variant, reason = "effects are short-lived")]
 pub(crate) enum Effect {
     /// Open a connection, then call `opened` or `open_failed`.
     Open { after_seq: Option<u64> },

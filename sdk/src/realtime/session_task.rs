@@ -61,7 +61,7 @@ struct PendingFutures {
 }
 
 /// The first of the awaited inputs.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+#[expect(clippy::large_enum_variant, reason = "only one exists at a time")]
 enum Input {
     Message(QueuedMessage),
     Signal(Signal),

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(position.connected(&connected(5, true)), None);
         assert_eq!(position.admit(5, true), Admission::AfterGap(Gap { after_seq: 2, next_seq: 5 }));
         assert_eq!(position.admit(4, true), Admission::Duplicate);
-        assert_eq!(position.admit(7, true), Admission::OutOfOrder, "another place");
+        assert_eq!(position.admit(7, true), Admission::OutOfOrder, "at another position");
         assert_eq!(position.admit(6, true), Admission::Next);
         assert_eq!(position.admit(9, false), Admission::AfterGap(Gap { after_seq: 6, next_seq: 9 }));
     }

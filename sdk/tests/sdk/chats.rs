@@ -27,7 +27,7 @@ async fn a_chat_has_its_status_and_message_count() {
     assert_eq!((chat.message_count, &chat.status), (2, &Status::Active));
     assert_eq!(chat.config.metadata.get("department"), Some(json!("technical")));
     let chat = client.get_chat(CHAT_ID).await.unwrap();
-    assert_eq!(chat.status, Status::Other("archived".to_owned()), "a word of a newer server");
+    assert_eq!(chat.status, Status::Other("archived".to_owned()), "an unknown status");
 
     let request = &server.requests()[0];
     assert_eq!(request.line, format!("GET {TARGET} HTTP/1.1"));
@@ -53,7 +53,7 @@ async fn every_digit_of_the_metadata_comes_back() {
     let client = client(&server);
     let chat = client.get_chat(CHAT_ID).await.unwrap();
     assert_eq!(chat.config.metadata.as_str(), digits);
-    assert!(serde_json::to_string(&chat).unwrap().contains(digits), "and is written so too");
+    assert!(serde_json::to_string(&chat).unwrap().contains(digits), "and is serialized unchanged");
     assert_eq!(Value::from(chat.config.metadata.clone())["a"], Value::Null);
 
     let order = Order { number: u128::MAX, amount: chat.config.metadata };
@@ -62,7 +62,7 @@ async fn every_digit_of_the_metadata_comes_back() {
     assert_eq!(
         server.requests()[1].body,
         format!(r#"{{"metadata":{{"number":{number},"amount":{digits}}}}}"#),
-        "in the order of the fields"
+        "in field order"
     );
 }
 
@@ -135,7 +135,7 @@ async fn a_chat_not_found_after_a_lost_response_is_deleted() {
         assert_eq!((response.attempts(), response.status().as_u16()), (2, 404));
         let answer = response.into_value();
         assert!(answer.success);
-        assert_eq!(answer.deleted_at, None, "nobody knows");
+        assert_eq!(answer.deleted_at, None, "the deletion time is unknown");
     }
 }
 

@@ -67,7 +67,7 @@ fn every_example_response_is_decoded() {
             statuses.insert(status);
         }
         let expected = operation.statuses().iter().copied().collect();
-        assert_eq!(statuses, expected, "the document shows an answer of {} for every status", operation.id());
+        assert_eq!(statuses, expected, "the document has an example of {} for every status", operation.id());
     }
 }
 
@@ -131,7 +131,7 @@ fn assert_round_trip(operation: &Operation, example: &Value) {
         "list_chats" => round_trip_items::<ChatPage, ChatDetails>(example),
         "list_user_chats" => round_trip_items::<ChatList, ChatSummary>(example),
         "list_messages" => round_trip_items::<MessageList, Message>(example),
-        other => panic!("what does {other} answer?"),
+        other => panic!("no model for {other}"),
     };
     let shown = example.get("chats").or(example.get("messages")).unwrap_or(example);
     assert_eq!(written, *shown, "{}", operation.id());
@@ -143,7 +143,7 @@ fn round_trip<T: Serialize + DeserializeOwned>(example: &Value) -> Value {
 
 fn round_trip_items<W: DeserializeOwned + Into<Page<T>>, T: Serialize>(example: &Value) -> Value {
     let page: Page<T> = serde_json::from_value::<W>(example.clone()).unwrap().into();
-    assert!(!page.items.is_empty(), "an example without items shows nothing");
+    assert!(!page.items.is_empty(), "an example needs items");
     assert_eq!(json!(page.has_more), example["has_more"]);
     assert_eq!(json!(page.next_cursor), example["next_cursor"]);
     assert_eq!(json!(page.total), example.get("total").cloned().unwrap_or_default());
@@ -413,7 +413,10 @@ fn merge_alternatives(schema: &mut Map<String, Value>, is_sent: bool) {
         let (nulls, members): (Vec<_>, Vec<_>) = members.iter().partition(|member| member["type"] == "null");
         let mut members: Vec<_> = members.into_iter().map(|member| normal(member, is_sent)).collect();
         members.retain(|member| *member != json!({}));
-        assert!(keyword == "allOf" || members.len() == 1, "`{keyword}` of several schemas is not used: {members:?}");
+        assert!(
+            keyword == "allOf" || members.len() == 1,
+            "`{keyword}` of several schemas is not supported: {members:?}"
+        );
         for member in &mut members {
             schema.append(map(member));
         }
@@ -430,7 +433,7 @@ fn normalise_object(schema: &mut Map<String, Value>, is_sent: bool) {
     if schema.get("type") == Some(&json!("object")) && !schema.contains_key("properties") {
         let is_free = matches!(&additional, None | Some(Value::Bool(true)))
             || additional.as_ref().and_then(Value::as_object).is_some_and(Map::is_empty);
-        assert!(is_free, "a map of something is not used: {additional:?}");
+        assert!(is_free, "a typed map is not supported: {additional:?}");
     }
     if let Some(Value::Array(required)) = schema.get_mut("required") {
         required.sort_by_key(ToString::to_string);

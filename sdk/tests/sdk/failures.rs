@@ -39,11 +39,11 @@ async fn the_servers_problem_is_kept() {
     assert_eq!(error.body(), None);
     let problem = error.problem().unwrap();
     assert_eq!((problem.type_uri.as_str(), problem.title.as_str()), ("about:blank", "Scripted"));
-    assert_eq!((problem.status, problem.detail.as_str()), (400, "It was so written."));
+    assert_eq!((problem.status, problem.detail.as_str()), (400, "Scripted detail."));
     assert_eq!((problem.errors[0].pointer.as_str(), problem.errors[0].detail.as_str()), ("/user_id", "is too short"));
     assert_eq!(
         error.to_string(),
-        "create_chat: 400 invalid_request: It was so written. [/user_id: is too short] (request request-1, not retryable)"
+        "create_chat: 400 invalid_request: Scripted detail. [/user_id: is too short] (request request-1, not retryable)"
     );
 }
 
@@ -147,7 +147,7 @@ async fn without_a_connection_nothing_was_processed() {
     let io = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>()).expect("the cause is kept");
     assert_eq!(io.kind(), io::ErrorKind::ConnectionRefused);
     assert!(causes(&error).all(|cause| !cause.is::<reqwest::Error>()), "{error:?}");
-    assert!(!format!("{error:?}").contains("/api/"), "a path may name a user: {error:?}");
+    assert!(!format!("{error:?}").contains("/api/"), "the path may contain a user id: {error:?}");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_rejected_certificate_is_not_retried() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 1));
     assert!(!error.is_retryable() && !error.was_maybe_processed());
     assert!(format!("{error:?}").contains("invalid peer certificate"), "{error:?}");
-    assert!(server.join().unwrap().to_string().contains("alert"), "the handshake came as far as the certificate");
+    assert!(server.join().unwrap().to_string().contains("alert"), "the handshake reached the certificate");
 }
 
 /// A TLS server with an invalid certificate.

@@ -31,12 +31,12 @@ async fn read(list: List<Message>) -> (Vec<u64>, Option<Error>) {
         match item {
             Ok(message) => seqs.push(message.seq),
             Err(error) => {
-                assert!(items.next().await.is_none(), "the error is the end");
+                assert!(items.next().await.is_none(), "the stream ends after an error");
                 return (seqs, Some(error));
             }
         }
     }
-    assert!(items.next().await.is_none(), "the end stays the end");
+    assert!(items.next().await.is_none(), "the stream stays at its end");
     (seqs, None)
 }
 
@@ -100,7 +100,7 @@ async fn a_page_is_fetched_when_the_one_before_is_used_up() {
         assert_eq!(server.requests().len(), requests);
     }
     assert!(items.next().await.is_none());
-    assert_eq!(server.requests().len(), 2, "the last page says that it is the last");
+    assert_eq!(server.requests().len(), 2, "no request after the last page");
 }
 
 #[tokio::test]

@@ -435,7 +435,7 @@ async fn a_disconnect_has_its_reason() {
     let Some(Ok(Event::Disconnected(lost))) = with_timeout(session.next()).await else { panic!() };
     assert_eq!(lost.reason, DisconnectReason::Closed(1001));
     assert_eq!(lost.retry_in, Duration::from_millis(125));
-    assert!(lost.detail.contains("it was so written"), "{}", lost.detail);
+    assert!(lost.detail.contains("scripted reason"), "{}", lost.detail);
     assert!(matches!(with_timeout(session.next()).await, Some(Ok(Event::Connected(_)))));
     with_timeout(session.close()).await;
     server.finish().await;

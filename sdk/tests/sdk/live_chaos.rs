@@ -147,7 +147,7 @@ async fn every_message_is_stored_once_and_delivered_once_in_order() {
     let delivered = with_timeout(delivered).await.unwrap();
 
     let names = names.lock().unwrap().clone();
-    assert!(delivered.iter().copied().eq(1..=names.len() as u64), "every place once, in order: {delivered:?}");
+    assert!(delivered.iter().copied().eq(1..=names.len() as u64), "every seq once, in order: {delivered:?}");
     let own: Vec<_> = names.iter().flatten().collect();
     assert_eq!(own.len(), MESSAGES, "nothing is stored twice");
     for (seq, name) in receipts {

@@ -151,7 +151,7 @@ async fn a_session_survives_an_outage_but_not_the_deletion_of_its_chat() {
     }
     assert_eq!(server.positions(), [None, Some(5), Some(5), Some(5), Some(5), Some(5)]);
     let ms = |pauses: [u64; 5]| pauses.map(Duration::from_millis);
-    assert_eq!(clock.sleeps(), ms([125, 250, 500, 1_000, 2_000]), "neither connection lasted");
+    assert_eq!(clock.sleeps(), ms([125, 250, 500, 1_000, 2_000]), "neither connection was stable");
     drop(sender);
     server.finish().await;
 }

@@ -121,7 +121,7 @@ async fn play(stream: TcpStream, act: Act, seen: &Mutex<Vec<Handshake>>) -> Opti
         Act::Refuse(status, code) => Some((*status, *code)),
     };
     let mut handshake = None;
-    #[expect(clippy::result_large_err, reason = "tungstenite wants it so")]
+    #[expect(clippy::result_large_err, reason = "required by tungstenite")]
     let callback = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         handshake = Some(read(request));
         match refusal {
@@ -144,7 +144,7 @@ fn read(request: &Request) -> Handshake {
 }
 
 fn problem(status: u16, code: &str) -> ErrorResponse {
-    let body = json!({"type": "about:blank", "title": "Scripted", "status": status, "detail": "It was so written.",
+    let body = json!({"type": "about:blank", "title": "Scripted", "status": status, "detail": "Scripted detail.",
         "code": code, "request_id": "request-1"})
     .to_string();
     http::Response::builder()
@@ -191,7 +191,7 @@ impl Peer {
             match self.receive_frame().await {
                 Some(Message::Text(text)) => return serde_json::from_str(&text).unwrap(),
                 Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("the client has something to say, and not {other:?}"),
+                other => panic!("expected a text frame, not {other:?}"),
             }
         }
     }
@@ -213,7 +213,7 @@ impl Peer {
     }
 
     pub(crate) async fn close(self, code: u16) {
-        self.close_because(code, "it was so written").await;
+        self.close_because(code, "scripted reason").await;
     }
 
     pub(crate) async fn close_because(mut self, code: u16, reason: &'static str) {

@@ -111,7 +111,7 @@ async fn the_response_is_the_chat() {
     assert_eq!(chat.updated_at, chat.created_at);
     assert_eq!(chat.last_message_at, None);
     let (sent, read): (serde_json::Value, _) = (serde_json::from_str(CHAT).unwrap(), serde_json::to_value(&chat));
-    assert_eq!(read.unwrap(), sent, "and it is written as it was read");
+    assert_eq!(read.unwrap(), sent, "the chat round-trips");
 }
 
 #[tokio::test]

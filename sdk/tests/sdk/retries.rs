@@ -168,7 +168,7 @@ async fn a_delay_that_would_reach_the_deadline_is_not_started() {
     let server = Server::start([answer(503, &[("Retry-After", "10")], ""), created(CHAT)]);
     let client = builder(&server, &clock).build().unwrap();
     let error = client.create_chat(new_chat()).deadline(clock.now() + SECONDS(10)).await.unwrap_err();
-    assert_eq!(error.status().unwrap().as_u16(), 503, "the last error, not a time-out");
+    assert_eq!(error.status().unwrap().as_u16(), 503, "the last error, not a timeout");
     assert_eq!(server.requests().len(), 1);
     assert!(clock.sleeps().is_empty());
 }

@@ -31,9 +31,9 @@ async fn clients_and_calls_print_no_secrets() {
     assert_no_secret("response", &response);
 
     let request = &server.requests()[0];
-    assert_eq!(request.header("x-api-key"), Some(KEY), "and yet they are sent");
+    assert_eq!(request.header("x-api-key"), Some(KEY), "the key is sent");
     assert_eq!((request.header("authorization"), request.header("x-token")), (Some(TOKEN), Some(TOKEN)));
-    assert!(format!("{client:?}").contains("authorization"), "the name of a header is no secret");
+    assert!(format!("{client:?}").contains("authorization"), "header names are printed");
 }
 
 #[tokio::test]

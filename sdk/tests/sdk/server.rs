@@ -121,7 +121,7 @@ pub(crate) fn created(chat: &str) -> Step {
 /// An error response with a problem document.
 pub(crate) fn problem(status: u16, code: &str) -> Step {
     let body = format!(
-        r#"{{"type":"about:blank","title":"Scripted","status":{status},"detail":"It was so written.","code":"{code}",
+        r#"{{"type":"about:blank","title":"Scripted","status":{status},"detail":"Scripted detail.","code":"{code}",
             "request_id":"request-1","errors":[{{"pointer":"/user_id","detail":"is too short"}}]}}"#
     );
     answer(status, &[("Content-Type", "application/problem+json")], &body)

@@ -1,5 +1,7 @@
 mod harness;
 
+use std::task::Waker;
+
 use serde_json::{Value, json};
 
 use self::harness::*;
@@ -24,7 +26,7 @@ fn skipped_messages_are_requested_once_more() {
     let mut outcome = harness.send("a");
     harness.effects();
     harness.receive(&received(7, "a"));
-    assert_eq!(seq(&mut outcome), 7, "the acknowledgement holds, wherever it stands");
+    assert_eq!(seq(&mut outcome), 7, "the acknowledgement counts, although it is out of order");
     assert_eq!(harness.effects(), ["disconnect Some(1001)", "lost Incomplete 125ms", "back off 125ms"]);
     harness.reconnect(7, true);
     harness.receive(&created(6, None));
@@ -45,7 +47,7 @@ fn messages_skipped_twice_are_a_gap() {
     assert_eq!(
         harness.effects(),
         ["disconnect Some(1001)", "lost Incomplete 250ms", "back off 250ms"],
-        "another place"
+        "at another position"
     );
 }
 
@@ -73,7 +75,7 @@ fn an_acknowledgement_is_the_result_and_an_event() {
     let mut harness = Harness::idle(7);
     let mut outcome = harness.send("a");
     assert_eq!(harness.effects(), ["write <a>"]);
-    assert!(outcome.try_recv().is_err(), "not before the server says so");
+    assert!(outcome.try_recv().is_err(), "not acknowledged yet");
     harness.receive(&received(8, "a"));
     assert_eq!(seq(&mut outcome), 8);
     harness.receive(&created(9, None));
@@ -101,7 +103,7 @@ fn unacknowledged_messages_are_written_to_the_next_connection() {
     assert_eq!(
         harness.effects(),
         ["open after Some(7)", "connected true", "write <a>", "write <b>", "write <c>"],
-        "in the order they were sent in"
+        "in the order of sending"
     );
     // They had been stored. Acknowledgements arrive in seq order; that of a repeated id may arrive late.
     harness.receive(&created(8, Some("a")));
@@ -114,6 +116,15 @@ fn unacknowledged_messages_are_written_to_the_next_connection() {
 }
 
 #[test]
+fn a_message_in_the_stream_is_an_acknowledgement() {
+    let mut harness = Harness::idle(7);
+    let mut outcome = harness.send("a");
+    harness.receive(&created(8, Some("a")));
+    assert_eq!(seq(&mut outcome), 8);
+    assert_eq!(harness.effects(), ["write <a>", "created 8"]);
+}
+
+#[test]
 fn a_message_of_another_sender_with_the_same_id_acknowledges_nothing() {
     let mut harness = Harness::idle(7);
     let mut outcome = harness.send("a");
@@ -121,7 +132,7 @@ fn a_message_of_another_sender_with_the_same_id_acknowledges_nothing() {
         let mut event = created(seq, Some("a"));
         event["message"]["sender_id"] = sender;
         harness.receive(&event);
-        assert!(outcome.try_recv().is_err(), "that was not this session's message");
+        assert!(outcome.try_recv().is_err(), "the message of another sender");
     }
     harness.receive(&received(10, "a"));
     assert_eq!(seq(&mut outcome), 10);
@@ -185,7 +196,7 @@ fn backoff_doubles_to_30_seconds_and_resets_after_a_stable_connection() {
     harness.reconnect(0, true);
     harness.pass(MS(2_999));
     harness.break_off();
-    assert_eq!(harness.effects().last().unwrap(), "back off 15s", "it did not last");
+    assert_eq!(harness.effects().last().unwrap(), "back off 15s", "the connection was not stable");
     harness.reconnect(0, true);
     harness.pass(SECONDS(3));
     harness.break_off();
@@ -198,6 +209,7 @@ fn final_close_codes_end_the_session_and_others_do_not() {
         let mut harness = Harness::idle(0);
         let mut outcome = harness.send("a");
         harness.effects();
+        assert!(!harness.machine.has_ended());
         harness.lose(code);
         assert_eq!(harness.effects(), ["disconnect None".to_owned(), format!("end: Closed None Some({code})")]);
         assert!(harness.machine.has_ended());
@@ -257,7 +269,7 @@ fn pings_are_sent_and_a_silent_connection_times_out() {
         assert_eq!(harness.reach(), MS(rest));
         assert_eq!(harness.effects(), ["ping"]);
     }
-    assert_eq!(harness.reach(), SECONDS(16), "a minute since it was heard");
+    assert_eq!(harness.reach(), SECONDS(16), "a minute after the last data");
     assert_eq!(harness.effects(), ["disconnect None", "lost Silent 125ms", "back off 125ms"]);
     assert_eq!(harness.machine.deadline(), None);
 }
@@ -273,10 +285,27 @@ fn randomness_may_be_nan() {
 }
 
 #[test]
-fn a_pong_event_is_not_delivered() {
+fn a_pong_event_is_not_delivered_and_other_unknown_events_are() {
     let mut harness = Harness::idle(0);
     harness.receive(&json!({"event_type": "pong", "timestamp": TIME}));
     assert!(harness.effects().is_empty());
+    harness.receive(&json!({"event_type": "reaction_added", "timestamp": TIME}));
+    let effects = harness.effects();
+    assert!(effects.len() == 1 && effects[0].contains("reaction_added"), "{effects:?}");
+}
+
+#[test]
+fn a_reader_that_never_stalled_does_not_extend_the_silence_timeout() {
+    let mut harness = Harness::idle(0);
+    for elapsed in [22_500, 45_000] {
+        harness.reach();
+        assert_eq!(harness.effects(), ["ping"]);
+        harness.machine.reader_caught_up(harness.now);
+        assert_eq!(harness.elapsed(), MS(elapsed));
+    }
+    harness.reach();
+    assert_eq!(harness.elapsed(), SECONDS(60));
+    assert_eq!(harness.effects()[1], "lost Silent 125ms");
 }
 
 #[test]
@@ -286,11 +315,12 @@ fn a_stalled_reader_loses_its_connection_until_it_catches_up() {
     harness.receive(&created(1, None));
     harness.effects();
     harness.machine.reader_stalled(harness.now);
+    assert!(!harness.machine.is_overflowed());
     harness.pass(SECONDS(4));
     harness.machine.reader_stalled(harness.now);
     harness.machine.reader_caught_up(harness.now);
     harness.machine.reader_stalled(harness.now);
-    assert_eq!(harness.reach(), SECONDS(5), "it has taken something meanwhile");
+    assert_eq!(harness.reach(), SECONDS(5), "reading restarts the time limit");
     assert_eq!(harness.effects(), ["disconnect Some(1001)", "lost Overflow 0ns"]);
     assert!(harness.machine.is_overflowed());
     harness.machine.reader_caught_up(harness.now);
@@ -329,6 +359,8 @@ fn closing_takes_five_seconds_at_most() {
     let mut harness = Harness::idle(0);
     harness.machine.close(harness.now);
     assert_eq!(harness.effects(), ["send close"]);
+    harness.machine.deadline_reached(harness.now + MS(4_999));
+    assert!(harness.effects().is_empty(), "the server may still respond");
     assert_eq!(harness.reach(), SECONDS(5));
     assert_eq!(harness.effects(), ["disconnect None", "end"]);
 }
@@ -343,7 +375,33 @@ fn closing_without_a_connection_does_not_wait_for_one() {
     assert_eq!(harness.effects(), ["end"]);
     assert!(!failure(&mut outcome).was_maybe_processed(), "it was never written");
     harness.machine.backoff_elapsed();
-    assert!(harness.effects().is_empty(), "and nothing begins again");
+    assert!(harness.effects().is_empty(), "nothing restarts");
+}
+
+#[test]
+fn dropping_all_handles_ends_the_session_without_waiting() {
+    let mut harness = Harness::idle(0);
+    let mut outcome = harness.send("a");
+    harness.machine.handles_dropped();
+    assert_eq!(harness.effects(), ["write <a>", "disconnect Some(1000)", "end"]);
+    assert!(failure(&mut outcome).was_maybe_processed());
+
+    let mut harness = Harness::idle(0);
+    harness.break_off();
+    harness.effects();
+    harness.machine.handles_dropped();
+    assert_eq!(harness.effects(), ["end"]);
+}
+
+#[test]
+fn the_detail_of_a_disconnect_has_the_error_with_its_causes() {
+    let mut harness = Harness::idle(0);
+    harness.break_off();
+    harness.machine.backoff_elapsed();
+    harness.effects();
+    harness.machine.open_failed(Error::connect("no connection").with_source("connection refused"));
+    let Some(Effect::Deliver(Event::Disconnected(lost), 0)) = harness.machine.next_effect() else { panic!() };
+    assert_eq!(lost.detail, "no connection: connection refused");
 }
 
 #[test]
@@ -374,6 +432,9 @@ fn pending_messages_are_bounded_and_abandoned_ones_do_not_count() {
     let mut harness = Harness::idle(0);
     let mut outcomes: Vec<_> = (0..64).map(|number| harness.send(&number.to_string())).collect();
     assert!(!harness.machine.accepts_messages());
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(harness.machine.poll_caller_gone(context).is_pending());
     outcomes.pop();
+    assert!(harness.machine.poll_caller_gone(context).is_ready());
     assert!(harness.machine.accepts_messages());
 }

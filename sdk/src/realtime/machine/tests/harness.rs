@@ -18,6 +18,7 @@ pub(super) const TIME: &str = "2024-01-15T10:31:00Z";
 pub(super) struct Harness {
     pub(super) machine: Machine,
     pub(super) now: Instant,
+    start: Instant,
 }
 
 pub(super) type Outcome = oneshot::Receiver<Result<Receipt, Error>>;
@@ -27,7 +28,7 @@ impl Harness {
     pub(super) fn new(after_seq: Option<u64>, last_seq: u64) -> Self {
         let now = Instant::now();
         let connected = connected(last_seq, after_seq.is_some_and(|after_seq| after_seq <= last_seq));
-        Self { machine: Machine::new(now, after_seq, connected, Arc::new(|| 0.5)), now }
+        Self { machine: Machine::new(now, after_seq, connected, Arc::new(|| 0.5)), now, start: now }
     }
 
     /// Creates a connected session without pending effects.
@@ -40,6 +41,10 @@ impl Harness {
     /// Returns the pending effects as text.
     pub(super) fn effects(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.machine.next_effect()).map(|effect| shown(&effect)).collect()
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now - self.start
     }
 
     pub(super) fn pass(&mut self, duration: Duration) {
@@ -143,7 +148,7 @@ pub(super) fn ended(seq: Option<u64>) -> Value {
 
 pub(super) fn refusal(code: &str, retryable: bool, client_message_id: Option<&str>) -> Value {
     json!({
-        "event_type": "error", "timestamp": TIME, "code": code, "message": "It was so written.", "retryable": retryable,
+        "event_type": "error", "timestamp": TIME, "code": code, "message": "Scripted detail.", "retryable": retryable,
         "client_message_id": client_message_id
     })
 }

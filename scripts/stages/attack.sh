@@ -60,13 +60,15 @@ need_python
 
 profile=debug
 build=(--locked)
-# shellcheck disable=SC2034 # Read through `of_part`.
+# `attack` and `faults` are read through `of_part`.
+# shellcheck disable=SC2034
 attack=(--quick --seconds 2 --connections 800 --probe-millis 50)
 faults=(--seconds 3)
 if [[ -n $publish ]]; then
     [[ ${#only[@]} == 0 && -n $postgres ]] || fail "A table is published as a whole."
     profile=release
     build+=(--release)
+    # shellcheck disable=SC2034
     attack=(--seconds 4 --into docs/OPERATIONS.md)
     faults=(--seconds 10 --into docs/OPERATIONS.md)
 fi

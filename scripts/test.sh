@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # In this order; what each does is the second line of its file.
 stages=(tools lint rust postgres attack spec websocket clients examples docs browser instructions)
 # No stage takes half of this on two cores, a first build included; it is for what would never end.
-minutes_at_most=20
+minutes_at_most=30
 
 usage() {
     local stage

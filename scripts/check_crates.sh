@@ -85,6 +85,6 @@ if [[ $(compatible "$now") != "$(compatible "$released")" ]]; then
 elif [[ -z $release ]]; then
     echo "There is no history to find $released in: not compared."
 else
-    need_cargo_tool cargo-semver-checks 0.46.0
+    need_cargo_tool cargo-semver-checks 0.51.0
     "$cargo_bin/cargo-semver-checks" semver-checks --package parlor-sdk --all-features --baseline-rev "$release"
 fi

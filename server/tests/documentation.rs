@@ -18,18 +18,50 @@ fn text(name: &str) -> String {
     fs::read_to_string(Page::root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// The anchors of a page's headings, as the usual forges make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let is_kept = |c: &char| c.is_alphanumeric() || ['-', '_', ' '].contains(c);
+    headings
+        .map(|heading| heading.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
 #[test]
 fn every_link_leads_to_something() {
-    let mut links = 0;
+    let (mut links, mut to_headings) = (0, 0);
     for page in Page::all() {
         let folder = Path::new(&page.name).parent().unwrap();
         for link in page.links().into_iter().filter(|link| !link.starts_with("http")) {
-            assert!(!link.contains('#'), "{}: no test follows {link} to its heading", page.name);
-            assert!(Page::root().join(folder).join(link).exists(), "{}: {link}", page.name);
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let target = if file.is_empty() { Path::new(&page.name).to_owned() } else { folder.join(file) };
+            assert!(Page::root().join(&target).exists(), "{}: {link}", page.name);
+            if let Some(heading) = heading {
+                let found = anchors(&text(target.to_str().unwrap()));
+                assert!(found.contains(heading), "{}: {link} leads to no heading", page.name);
+                to_headings += 1;
+            }
             links += 1;
         }
     }
-    assert!(links > 0);
+    assert!(links > 0 && to_headings > 0);
+}
+
+#[test]
+fn a_table_of_contents_lists_the_headings_of_its_page() {
+    let mut tables = 0;
+    for page in Page::all() {
+        let page_text = text(&page.name);
+        let entries = page_text.lines().filter_map(|line| line.strip_prefix("- [")?.split_once("](#"));
+        let listed: Vec<&str> = entries.map(|(title, _)| title).collect();
+        if listed.is_empty() {
+            continue;
+        }
+        let headings: Vec<&str> = page_text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(listed, headings, "{}", page.name);
+        tables += 1;
+    }
+    assert!(tables > 0);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn the_close_codes_are_those_of_the_server() {
     let codes = listed("x-close-codes", |close| {
         vec![close["code"].to_string(), close["reason"].as_str().unwrap().to_owned(), yes_or_no(&close["reconnect"])]
     });
-    assert_eq!(table("When a connection ends", "| code"), codes);
+    assert_eq!(table("Close codes and reconnecting", "| code"), codes);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_limits_are_those_of_the_server() {
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
     let kib = |bytes: u64| format!("{} KiB", bytes / 1024);
     let message = asyncapi()["channels"]["chat"]["x-limits"]["message_bytes"].as_u64().unwrap();
-    let said: Vec<String> = table("Limits", "| | |").into_iter().map(|mut row| row.remove(1)).collect();
+    let said: Vec<String> = table("Limits", "| limit").into_iter().map(|mut row| row.remove(1)).collect();
     assert_eq!(
         said,
         [

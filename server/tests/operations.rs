@@ -114,20 +114,22 @@ fn the_page_s_numbers_are_the_server_s() {
     for row in [
         format!("HTTP connections at one time | {} |", thousands(limits.http.connections)),
         format!("(IPv4 address or IPv6 /64) | {} |", thousands(limits.http.connections_per_address)),
-        format!("for heads, bodies and answers | {} MiB |", limits.http.connection_bytes / (1024 * 1024)),
+        format!("for heads, bodies and responses | {} MiB |", limits.http.connection_bytes / (1024 * 1024)),
         format!("size of a request's head | {} KiB |", limits.http.head_bytes / 1024),
         format!("time that an idle connection is kept | {} seconds |", limits.http.head.as_secs()),
         format!("time for a request's body | {} seconds |", limits.http.body.as_secs()),
-        format!("takes nothing of its answer | {} seconds |", limits.http.write.as_secs()),
+        format!("reads nothing of its response | {} seconds |", limits.http.write.as_secs()),
         format!("in the long run | {} KiB per second |", limits.http.write_rate / 1024),
     ] {
         page.says(&row);
     }
     page.says(&format!("more than {} KiB wait", live.outbox_bytes / 1024));
-    page.says(&format!("takes nothing for {} seconds", live.write.as_secs()));
-    page.says(&format!("silent for {} seconds is closed", live.idle.as_secs()));
+    page.says(&format!("accepts no data for {} seconds", live.write.as_secs()));
+    page.says(&format!("is silent for {} seconds", live.idle.as_secs()));
+    let spare_kib = 64;
+    page.says(&format!("sends more than {} KiB, the heads", 2 * live.message_bytes / 1024 + spare_kib));
     page.says(&format!("pings every {} seconds", live.ping.as_secs()));
-    page.says(&format!("a read time-out above {} seconds", live.ping.as_secs()));
+    page.says(&format!("a read timeout above {} seconds", live.ping.as_secs()));
     page.says(&format!("Up to {} answers stream", live.answers));
     page.says(&format!("may take {} seconds at most", live.drain.as_secs()));
 }
@@ -242,7 +244,7 @@ async fn a_node_opens_no_more_connections_to_postgresql_than_the_page_says() {
     if !database.is_postgres() {
         return;
     }
-    let sentence = page().paragraph("**PostgreSQL**");
+    let sentence = page().paragraph("- One node opens at most");
     let most = sentence.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let patient = |config: &mut Config| {
         config.limits.database.statement = Duration::from_mins(1);
@@ -285,13 +287,14 @@ async fn the_endpoints_of_the_page_need_no_key_and_a_proxy_can_tell_them_from_th
     let server = TestServer::start(&database).await;
     let anybody = Client::new(server.address);
     let page = page();
-    let watching = page.section("## Watching");
-    let endpoints: Vec<&str> = quoted(&watching).into_iter().filter_map(|word| word.strip_prefix("GET ")).collect();
+    let monitoring = page.section("## Monitoring");
+    let endpoints: Vec<&str> = quoted(&monitoring).into_iter().filter_map(|word| word.strip_prefix("GET ")).collect();
     assert_eq!(endpoints, ["/healthz", "/readyz", "/metrics"]);
     for endpoint in endpoints {
         anybody.get(endpoint, 200).await;
     }
-    let passed: Vec<String> = quoted(&page.paragraph("These need no key")).iter().map(ToString::to_string).collect();
+    let passed: Vec<String> =
+        quoted(&page.paragraph("The endpoints for monitoring")).iter().map(ToString::to_string).collect();
     let [api, live, open @ ..] = &passed[..] else { panic!("{passed:?}") };
     let asyncapi = anybody.get("/asyncapi.json", 200).await.json();
     assert!(asyncapi["channels"]["chat"]["address"].as_str().unwrap().starts_with(live), "{live} is where they talk");
@@ -312,8 +315,8 @@ async fn the_metrics_of_the_page_are_those_of_the_server() {
     let text = String::from_utf8(server.client().get("/metrics", 200).await.body).unwrap();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let names = families.map(|(name, kind)| format!("{name}{}", if kind == "counter" { "_total" } else { "" }));
-    let item = page().paragraph("- `GET /metrics`");
-    let shown: BTreeSet<_> = quoted(&item).into_iter().skip(1).map(str::to_owned).collect();
+    let section = page().section("### Metrics");
+    let shown: BTreeSet<_> = rows(&section)[1..].iter().map(|row| quoted(row[0])[0].to_owned()).collect();
     assert_eq!(shown, names.collect());
     server.stop().await;
 }

@@ -153,7 +153,7 @@ fn the_page_s_numbers_are_the_server_s() {
         format!("a UUID of version 7; {}–32,768 characters", Content::MIN_CHARS),
         format!("`client_message_id`**, {}–{} characters", ClientMessageId::MIN_CHARS, ClientMessageId::MAX_CHARS),
         format!("{}–{} visible ASCII characters", IdempotencyKey::MIN_CHARS, IdempotencyKey::MAX_CHARS),
-        format!("for {} hours the same request", Idempotency::RETENTION.num_hours()),
+        format!("For {} hours the same request", Idempotency::RETENTION.num_hours()),
         format!("`limit` is 1–{MAX_LIMIT} and {DEFAULT_LIMIT} by default"),
         format!("over {MAX_LIMIT} is 400, not clamped"),
         format!("{} for a body (413)", kib(limits.http.body_bytes)),

@@ -1,4 +1,4 @@
-//! "Where Parlor chose", in the order of its paragraphs.
+//! "Choices", in the order of its paragraphs.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! "What is not there yet".
+//! "Not implemented yet".
 
 use reqwest::header::HeaderName;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! "What is ours", in the order of its items.
+//! "Extensions", in the order of its paragraphs.
 
 use std::sync::Arc;
 

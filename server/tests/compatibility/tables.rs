@@ -40,7 +40,7 @@ fn the_page_s_table_is_the_document_s() {
         let row = rows.iter().find(|row| row[1] == name).unwrap_or_else(|| panic!("the page has no {name}"));
         let numbers = row[3].split(|c: char| !c.is_ascii_digit()).filter(|number| number.len() == 3);
         let mut expected: BTreeSet<u16> = numbers.map(|number| number.parse().unwrap()).collect();
-        // The sentence below the table.
+        // The list below the table.
         expected.insert(503);
         if operation.object.get("requestBody").is_some() {
             expected.extend([413, 415]);

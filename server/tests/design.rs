@@ -108,7 +108,7 @@ async fn an_operation_is_counted_under_its_name() {
 #[test]
 fn paths_and_members_are_named_as_the_page_says() {
     let document = document();
-    page().says("the one singular, `user`, is the family's");
+    page().says("the one singular, `user`, comes from the published API");
     for path in document["paths"].as_object().unwrap().keys() {
         for noun in path.strip_prefix("/api/v1/").unwrap().split('/').filter(|segment| !segment.is_empty()) {
             assert!(noun.starts_with('{') || noun.ends_with('s') || noun == "user", "{path}");
@@ -191,7 +191,7 @@ async fn the_table_of_answers_has_every_status_and_every_code() {
     listing.stop().await;
 
     let page = page();
-    let section = page.section("## Answers");
+    let section = page.section("## Responses");
     let (mut shown_statuses, mut shown_codes) = (BTreeSet::new(), BTreeSet::new());
     for row in &rows(&section)[1..] {
         let row_statuses: Vec<&str> = row[0].split(", ").collect();

@@ -18,7 +18,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     page = (folder / "README.md").read_text(encoding="utf-8")
     clients = re.findall(r"^\| \[([\w-]+)\]", page, re.MULTILINE)
-    section = page.split("## What to know of each\n")[1].split("\n## ")[0]
+    section = page.split("## Notes on each generator\n")[1].split("\n## ")[0]
     paragraphs = section.strip().split("\n\n")
     if len(paragraphs) != len(clients):
         sys.exit(f"error: {len(clients)} clients have {len(paragraphs)} paragraphs.")

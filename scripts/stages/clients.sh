@@ -75,7 +75,7 @@ does_its_work() {
     grep -q PARLOR_API_KEY "$temp/err" || fail "$name does not say that PARLOR_API_KEY is missing."
 }
 
-# syntax_of_php FILE_OR_FOLDER...: PHP reads all files without a word but that there is no error.
+# syntax_of_php FILE_OR_FOLDER...: checks the syntax of all PHP files; fails on an error, a warning or a notice.
 syntax_of_php() {
     local file files
     mapfile -t files < <(find "$@" -name '*.php')

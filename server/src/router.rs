@@ -35,8 +35,10 @@ use crate::{
 
 /// The name of a request that reached no operation.
 const NO_OPERATION: &str = "none";
+/// The path of the metrics.
+const METRICS: &str = "/metrics";
 /// What is answered without a credential and is not for the public: the metrics and the demo.
-pub(crate) const PRIVATE: &[&str] = &["/metrics", "/demo"];
+pub(crate) const PRIVATE: &[&str] = &[METRICS, demo::PAGE];
 /// What every path of the interface begins with.
 const API: &str = "/api/";
 
@@ -61,15 +63,7 @@ pub(crate) struct Services {
 pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl Endpoint<Output = Response> + Refuse {
     let document = openapi::document();
     let mut paths = Paths::of(&document)
-        .and_get(&[
-            "/healthz",
-            "/readyz",
-            "/metrics",
-            pages::OPENAPI,
-            pages::OPENAPI_31,
-            pages::ASYNCAPI,
-            realtime::PATH,
-        ])
+        .and_get(&["/healthz", "/readyz", METRICS, pages::OPENAPI, pages::OPENAPI_31, pages::ASYNCAPI, realtime::PATH])
         .and_get_exactly(&["/docs", pages::SWAGGER_UI, "/docs/{file}"])
         .and_get_exactly(home::PATHS);
     let Services { chats, messages, tickets, authenticator, store, metrics, limits, read_limit, realtime, cors, demo } =
@@ -78,7 +72,7 @@ pub(crate) fn stack(services: Services, stopping: CancellationToken) -> impl End
     let mut beside = Route::new()
         .at("/healthz", get(health::healthz()))
         .at("/readyz", get(health::readyz(store, stopping)))
-        .at("/metrics", get(health::metrics(metrics.clone())))
+        .at(METRICS, get(health::metrics(metrics.clone())))
         .at(pages::OPENAPI, get(pages::document("openapi_json", &document)))
         .at(pages::OPENAPI_31, get(pages::document("openapi_31_json", &openapi::document_31())))
         .at(pages::ASYNCAPI, get(pages::document("asyncapi_json", &asyncapi::document())))

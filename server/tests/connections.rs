@@ -230,6 +230,29 @@ async fn connections_between_two_requests_go_on_when_memory_is_short() {
     server.stop().await;
 }
 
+/// Sends a byte of a body every 20 ms until the server closes the connection, and returns what it has answered.
+async fn trickled(stream: TcpStream) -> Vec<u8> {
+    let (mut answers, mut body) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        while body.write_all(b" ").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    _ = timeout(DEADLINE, answers.read_to_end(&mut answer)).await.expect("the server closes the connection");
+    timeout(DEADLINE, trickle).await.expect("the connection is closed").unwrap();
+    answer
+}
+
+/// Asserts that a body was refused with 400 and this `detail`, and the connection closed.
+fn assert_late(answer: Vec<u8>, detail: &str) {
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
+    let problem: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(problem["code"], "invalid_request");
+    assert_eq!(problem["errors"], json!([{ "pointer": "", "detail": detail }]));
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_answered_and_the_connection_closed() {
     let database = TestDatabase::create().await;
@@ -240,25 +263,10 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_and_the_connection_clos
         .replace("Content-Length: 1000", "Transfer-Encoding: chunked")
         .replace("\r\n\r\n{", "\r\n\r\n1\r\n{\r\n");
     let chunked = fall_silent(&server, 2, &chunked).await;
-    let (slow, mut rest) = fall_silent(&server, 2, &half_a_body()).await.into_split();
-    // A byte now and then does not prolong its time.
-    let trickle = tokio::spawn(async move {
-        while rest.write_all(b" ").await.is_ok() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let mut answers = vec![until_closed(silent).await, until_closed(chunked).await];
-    let mut answer = Vec::new();
-    let mut slow = slow;
-    _ = timeout(DEADLINE, slow.read_to_end(&mut answer)).await.expect("the server closes the connection");
-    answers.push(answer);
-    timeout(DEADLINE, trickle).await.expect("the connection is closed").unwrap();
-    for answer in answers {
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
-        let problem: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-        assert_eq!(problem["code"], "invalid_request");
-        assert_eq!(problem["errors"], json!([{ "pointer": "", "detail": "did not arrive within 0.2 seconds" }]));
+    let slow = trickled(fall_silent(&server, 2, &half_a_body()).await);
+    let (silent, chunked, slow) = tokio::join!(until_closed(silent), until_closed(chunked), slow);
+    for answer in [silent, chunked, slow] {
+        assert_late(answer, "did not arrive within 0.2 seconds");
     }
     assert!(is_served(&server, 2).await);
     server.stop().await;
@@ -274,22 +282,13 @@ async fn a_body_that_pauses_or_trickles_is_answered_long_before_the_bound_of_the
     });
     let server = start(&database, limits).await;
     let silent = fall_silent(&server, 2, &half_a_body()).await;
-    let (mut slow, mut rest) = fall_silent(&server, 2, &half_a_body()).await.into_split();
-    let trickle = tokio::spawn(async move {
-        while rest.write_all(b" ").await.is_ok() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let mut answers = vec![until_closed(silent).await, Vec::new()];
-    _ = timeout(DEADLINE, slow.read_to_end(&mut answers[1])).await.expect("the server closes the connection");
-    timeout(DEADLINE, trickle).await.expect("the connection is closed").unwrap();
-    for answer in answers {
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
-        let problem: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-        let detail =
-            "arrived too slowly: at least 1000000 bytes per second are expected, and a pause of 0.3 seconds at most";
-        assert_eq!(problem["errors"], json!([{ "pointer": "", "detail": detail }]));
+    let slow = trickled(fall_silent(&server, 2, &half_a_body()).await);
+    let (silent, slow) = tokio::join!(until_closed(silent), slow);
+    for answer in [silent, slow] {
+        assert_late(
+            answer,
+            "arrived too slowly: at least 1000000 bytes per second are expected, and a pause of 0.3 seconds at most",
+        );
     }
     server.stop().await;
 }

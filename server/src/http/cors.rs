@@ -111,8 +111,10 @@ impl Cors {
     }
 
     fn is_private(&self, path: &str) -> bool {
-        let is_in =
-            |place: &&str| path.strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_in = |place: &&str| {
+            let rest = path.strip_prefix(place.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.private.iter().any(is_in)
     }
 

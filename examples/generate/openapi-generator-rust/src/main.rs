@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 const TITLE: &str = "Grüße, 世界 🦊";
 
-/// What all steps need.
+/// Shared by all steps.
 struct Scenario {
     url: String,
     api: Configuration,
